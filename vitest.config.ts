@@ -1,0 +1,28 @@
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+
+// Tests read the packages' sources, so that no build stands between an edit and its test.
+const conditions = ["@tenure/source"];
+
+const config: ViteUserConfig = defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    retry: 0,
+    bail: 0,
+    projects: [
+      // The groups run one after another: what measures time on real processes must not compete with the rest.
+      project("tidy", ["tests/tidy.test.ts"], 0),
+      project("unit", ["packages/*/src/**/*.test.ts"], 0),
+      project("support", ["tests/support/**/*.test.ts"], 1),
+      project("conformance", ["tests/conformance/**/*.test.ts"], 1),
+      project("e2e", ["tests/e2e/**/*.test.ts"], 2),
+    ],
+  },
+});
+export default config;
+
+function project(name: string, include: string[], groupOrder: number) {
+  return { extends: true as const, test: { name, include, sequence: { groupOrder }, maxWorkers: 2 } };
+}
