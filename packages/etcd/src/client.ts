@@ -1,0 +1,107 @@
+import { createClient, type Transport } from "@connectrpc/connect";
+import { AuthTransport, type AuthOptions } from "./auth.ts";
+import { Connection, type TlsOptions } from "./connection.ts";
+import { EndpointRanking } from "./endpoint-ranking.ts";
+import { parseEndpoints } from "./endpoint.ts";
+import { Cluster, Maintenance, type MemberListResponse, type StatusResponse } from "./gen/rpc_pb.ts";
+import { type CallOptions, normalized, rpcOptions } from "./call-options.ts";
+import { KvClient } from "./kv.ts";
+import { LeaseClient } from "./lease.ts";
+import { type Clock, systemClock } from "./runtime/clock.ts";
+import { type Random, systemRandom } from "./runtime/random.ts";
+import { Http2Transport } from "./transport.ts";
+import { WatchClient } from "./watch.ts";
+
+/** How to reach a cluster. */
+export interface EtcdClientOptions {
+  /** `http://host:port` or `https://host:port`, all of one kind. Default: `http://127.0.0.1:2379`. */
+  readonly endpoints?: readonly string[] | undefined;
+  readonly tls?: TlsOptions | undefined;
+  readonly auth?: AuthOptions | undefined;
+  /** Milliseconds for one connection to be made before the next endpoint is tried. Default 2000. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Replaces the network, in tests and in the simulation; endpoints and TLS are not used then. */
+  readonly transport?: Transport | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: Random | undefined;
+}
+
+const DEFAULT_ENDPOINTS = ["http://127.0.0.1:2379"];
+const DEFAULT_CONNECT_TIMEOUT_MS = 2000;
+
+/** A client of an etcd v3 cluster. It connects when it is first used, and again after each loss. */
+export class EtcdClient implements AsyncDisposable {
+  readonly kv: KvClient;
+  readonly lease: LeaseClient;
+  readonly watch: WatchClient;
+  readonly maintenance: MaintenanceClient;
+  readonly cluster: ClusterClient;
+  /** The time and the chance this client lives by. */
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly #ranking: EndpointRanking | undefined;
+
+  /** Throws `invalid-argument` for an endpoint that cannot be one. */
+  constructor(options: EtcdClientOptions = {}) {
+    this.clock = options.clock ?? systemClock;
+    this.random = options.random ?? systemRandom;
+    let transport = options.transport;
+    if (transport === undefined) {
+      this.#ranking = new EndpointRanking(connections(options, this.clock, this.random));
+      transport = new Http2Transport(this.#ranking, this.clock);
+    }
+    if (options.auth !== undefined) transport = new AuthTransport(transport, options.auth);
+    this.kv = new KvClient(transport);
+    this.lease = new LeaseClient(transport);
+    this.watch = new WatchClient(transport);
+    this.maintenance = new MaintenanceClient(transport);
+    this.cluster = new ClusterClient(transport);
+  }
+
+  /** Ends all connections; calls under way fail with `unavailable`. Idempotent. */
+  close(): Promise<void> {
+    this.#ranking?.close();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** The state of a member. */
+export class MaintenanceClient {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Version, size and leader, as the member that answers sees them. */
+  status(options: CallOptions = {}): Promise<StatusResponse> {
+    return normalized(createClient(Maintenance, this.#transport).status({}, rpcOptions(options)));
+  }
+}
+
+/** The members of a cluster. */
+export class ClusterClient {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  memberList(options: { readonly linearizable?: boolean } & CallOptions = {}): Promise<MemberListResponse> {
+    const { linearizable = true } = options;
+    return normalized(createClient(Cluster, this.#transport).memberList({ linearizable }, rpcOptions(options)));
+  }
+}
+
+/** One connection for each endpoint, in an order of chance, so that many clients do not all start at one member. */
+function connections(options: EtcdClientOptions, clock: Clock, random: Random): Connection[] {
+  const endpoints = parseEndpoints(options.endpoints ?? DEFAULT_ENDPOINTS);
+  const start = Math.floor(random.fraction() * endpoints.length);
+  const rotated = [...endpoints.slice(start), ...endpoints.slice(0, start)];
+  const connectTimeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
+  return rotated.map((endpoint) => new Connection(endpoint, { tls: options.tls, clock, connectTimeoutMs }));
+}

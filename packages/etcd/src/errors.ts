@@ -1,0 +1,111 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+
+/** Everything that can go wrong in a call to etcd. */
+export type EtcdErrorCode =
+  /** The caller's signal aborted the call. */
+  | "aborted"
+  /** No endpoint answered, the connection broke, or the cluster has no leader. */
+  | "unavailable"
+  | "deadline-exceeded"
+  | "invalid-argument"
+  /** What the call names, a lease for instance, does not exist. */
+  | "not-found"
+  | "failed-precondition"
+  /** Wrong password, a missing or an outdated token. */
+  | "unauthenticated"
+  | "permission-denied"
+  /** The revision asked for is no longer kept. */
+  | "compacted"
+  /** A quota, a size limit or a rate limit of the server. */
+  | "resource-exhausted"
+  | "unimplemented"
+  | "internal";
+
+/** What else is known of a failed call. */
+export interface EtcdErrorOptions {
+  readonly cause?: unknown;
+  /** False when the request certainly changed nothing. Default: derived from the code. */
+  readonly mayHaveApplied?: boolean;
+  /** The oldest revision still kept, where the code is `compacted` and the server named it. */
+  readonly compactRevision?: bigint;
+}
+
+/** The one error class of this package. */
+export class EtcdError extends Error {
+  override readonly name: string = "EtcdError";
+  /** One of a closed set, for programs; the message is for people. */
+  readonly code: EtcdErrorCode;
+  /** False when the request certainly changed nothing, true when it is not known. */
+  readonly mayHaveApplied: boolean;
+  readonly compactRevision: bigint | undefined;
+
+  constructor(code: EtcdErrorCode, message: string, options: EtcdErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.mayHaveApplied = options.mayHaveApplied ?? AMBIGUOUS.has(code);
+    this.compactRevision = options.compactRevision;
+  }
+
+  /** Makes an EtcdError of anything thrown: itself, a ConnectError, an abort reason, any other value. */
+  static from(thrown: unknown): EtcdError {
+    if (thrown instanceof EtcdError) return thrown;
+    if (thrown instanceof ConnectError) return fromStatus(thrown.code, thrown.rawMessage, thrown);
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    return new EtcdError("internal", message, { cause: thrown });
+  }
+}
+
+/** Codes after which a write may or may not have been carried out. Any other answer is a refusal. */
+const AMBIGUOUS: ReadonlySet<EtcdErrorCode> = new Set(["aborted", "unavailable", "deadline-exceeded", "internal"]);
+
+/** Messages by which etcd refuses a call for want of a good token, whatever their status code (rpctypes/error.go). */
+const AUTH_MESSAGES: readonly string[] = [
+  "invalid auth token",
+  "user name is empty",
+  "revision of auth store is old",
+  "invalid user ID or password",
+];
+
+/** The error that stands for a gRPC status of etcd. */
+export function fromStatus(status: number, message: string, cause?: unknown): EtcdError {
+  return new EtcdError(codeOf(status, message), message || `gRPC status ${status}`, { cause });
+}
+
+function codeOf(status: number, message: string): EtcdErrorCode {
+  if (AUTH_MESSAGES.some((text) => message.includes(text))) return "unauthenticated";
+  switch (status) {
+    case Code.InvalidArgument:
+      return "invalid-argument";
+    case Code.DeadlineExceeded:
+      return "deadline-exceeded";
+    case Code.NotFound:
+      return "not-found";
+    case Code.AlreadyExists:
+    case Code.FailedPrecondition:
+      return "failed-precondition";
+    case Code.PermissionDenied:
+      return "permission-denied";
+    case Code.ResourceExhausted:
+      return "resource-exhausted";
+    case Code.OutOfRange:
+      return message.includes("compacted") ? "compacted" : "invalid-argument";
+    case Code.Unimplemented:
+      return "unimplemented";
+    case Code.Unauthenticated:
+      return "unauthenticated";
+    case Code.Unknown:
+      // An etcd member that just lost its leadership says this; another member, or a later try, will do.
+      return message.includes("not a primary lessor") ? "unavailable" : "internal";
+    case Code.Canceled:
+    case Code.Aborted:
+    case Code.Unavailable:
+      return "unavailable";
+    default:
+      return "internal";
+  }
+}
+
+/** The error for a call that its caller aborted. */
+export function abortedError(signal: AbortSignal): EtcdError {
+  return new EtcdError("aborted", "the call was aborted", { cause: signal.reason });
+}

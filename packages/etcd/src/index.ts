@@ -1,0 +1,35 @@
+/**
+ * An etcd v3 client on node:http2.
+ *
+ * Every call has a deadline (5 s unless told otherwise) and takes a signal. A write is never repeated by this package
+ * once it may have reached a server: {@link EtcdError.mayHaveApplied} tells the caller what is not known.
+ *
+ * @module
+ */
+export { EtcdClient, type EtcdClientOptions } from "./client.ts";
+export type { ClusterClient, MaintenanceClient } from "./client.ts";
+export type { AuthOptions } from "./auth.ts";
+export type { TlsOptions } from "./connection.ts";
+export { EtcdError, type EtcdErrorCode, type EtcdErrorOptions } from "./errors.ts";
+export type { Key, KeyRange } from "./key-range.ts";
+export type { CallOptions } from "./call-options.ts";
+export type { KvClient, Txn } from "./kv.ts";
+export type { KeepAliveStream, LeaseClient } from "./lease.ts";
+export {
+  type Comparison,
+  type Op,
+  type PutOptions,
+  type RangeOptions,
+  type Relation,
+  compare,
+  nested,
+  put,
+  range,
+  remove,
+} from "./op.ts";
+export type { WatchClient, WatchMessage, WatchOptions } from "./watch.ts";
+export type { RpcEvent } from "./events.ts";
+
+// For libraries built on this one.
+export { parseEndpoint, parseEndpoints, type Endpoint } from "./endpoint.ts";
+export { keyBytes, prefixEnd } from "./key-range.ts";

@@ -1,0 +1,85 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+
+/** One byte of flags and four bytes of length stand before each gRPC message. */
+const PREFIX_BYTES = 5;
+const COMPRESSED = 1;
+
+/** Wraps one message in a gRPC frame (uncompressed). */
+export function frame(message: Uint8Array): Buffer {
+  const framed = Buffer.allocUnsafe(PREFIX_BYTES + message.byteLength);
+  framed.writeUInt8(0, 0);
+  framed.writeUInt32BE(message.byteLength, 1);
+  framed.set(message, PREFIX_BYTES);
+  return framed;
+}
+
+/**
+ * Cuts a byte stream into gRPC messages.
+ *
+ * Throws `resource_exhausted` for a message above `maxMessageBytes` as soon as its length is known, before its body is
+ * kept, and `unimplemented` for a compressed one, because we never offer a compression.
+ */
+export class FrameReader {
+  readonly #maxMessageBytes: number;
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
+
+  constructor(maxMessageBytes: number) {
+    this.#maxMessageBytes = maxMessageBytes;
+  }
+
+  /** Takes the next bytes of the stream and returns the messages they complete, in order. */
+  push(chunk: Uint8Array): Uint8Array[] {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.byteLength;
+    const messages: Uint8Array[] = [];
+    for (;;) {
+      const length = this.#peekLength();
+      if (length === undefined || this.#bytes < PREFIX_BYTES + length) return messages;
+      messages.push(this.#take(PREFIX_BYTES + length).subarray(PREFIX_BYTES));
+    }
+  }
+
+  /** Throws when the stream ended inside a message. */
+  end(): void {
+    if (this.#bytes > 0) throw new ConnectError("the stream ended inside a message", Code.DataLoss);
+  }
+
+  #peekLength(): number | undefined {
+    if (this.#bytes < PREFIX_BYTES) return undefined;
+    const prefix = this.#head(PREFIX_BYTES);
+    const flags = prefix.readUInt8(0);
+    if (flags === COMPRESSED) {
+      throw new ConnectError("compressed messages are not supported", Code.Unimplemented);
+    }
+    if (flags !== 0) throw new ConnectError(`unknown frame flags ${flags}`, Code.Internal);
+    const length = prefix.readUInt32BE(1);
+    if (length > this.#maxMessageBytes) {
+      throw new ConnectError(
+        `message of ${length} bytes is larger than the limit of ${this.#maxMessageBytes}`,
+        Code.ResourceExhausted,
+      );
+    }
+    return length;
+  }
+
+  /** Makes the first chunk hold at least `bytes` bytes. */
+  #head(bytes: number): Buffer {
+    const first = this.#chunks[0];
+    if (first === undefined || first.byteLength < bytes) {
+      this.#chunks = [Buffer.concat(this.#chunks)];
+    }
+    const head = this.#chunks[0] ?? Buffer.alloc(0);
+    return Buffer.from(head.buffer, head.byteOffset, head.byteLength);
+  }
+
+  #take(bytes: number): Uint8Array {
+    const head = this.#head(bytes);
+    const taken = head.subarray(0, bytes);
+    const rest = head.subarray(bytes);
+    if (rest.byteLength > 0) this.#chunks[0] = rest;
+    else this.#chunks.shift();
+    this.#bytes -= bytes;
+    return taken;
+  }
+}

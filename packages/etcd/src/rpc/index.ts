@@ -1,0 +1,10 @@
+/**
+ * What a client and a server of etcd's gRPC API share: messages, framing and status.
+ *
+ * @module
+ */
+export * from "../gen/kv_pb.ts";
+export * from "../gen/rpc_pb.ts";
+export { FrameReader, frame } from "./framing.ts";
+export { decodeGrpcMessage, encodeGrpcMessage } from "./status.ts";
+export { parseGrpcTimeout, formatGrpcTimeout } from "./timeout.ts";

@@ -1,0 +1,8 @@
+/**
+ * Time and chance, injected wherever they are needed.
+ *
+ * @module
+ */
+export { type Clock, systemClock } from "./clock.ts";
+export { type Random, seededRandom, systemRandom } from "./random.ts";
+export { backoffMs, type Backoff } from "./backoff.ts";

@@ -1,0 +1,302 @@
+import type * as http2 from "node:http2";
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import type { DescMethodStreaming, DescMethodUnary } from "@bufbuild/protobuf";
+import type { ContextValues, StreamResponse, Transport, UnaryResponse } from "@connectrpc/connect";
+import { Call } from "./call.ts";
+import type { Connection, OpenSession } from "./connection.ts";
+import { EtcdError, abortedError } from "./errors.ts";
+import type { EndpointRanking } from "./endpoint-ranking.ts";
+import { publishRpc } from "./events.ts";
+import { MessageQueue } from "./message-queue.ts";
+import { formatGrpcTimeout } from "./rpc/timeout.ts";
+import type { Clock } from "./runtime/clock.ts";
+
+/** Connect names it so; Node's types have no global of that name. */
+type HeadersInit = ConstructorParameters<typeof Headers>[0];
+
+/** Milliseconds a call may take where its caller sets no limit. */
+const DEFAULT_TIMEOUT_MS = 5000;
+/** Answers may be large: a range of a whole prefix, a watch event that was not fragmented. */
+const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
+
+/**
+ * gRPC over node:http2 to the best of several endpoints, behind Connect's Transport interface.
+ *
+ * A request goes to another endpoint only when it certainly did not reach the first: no connection, or refused before
+ * it was read. A call that ends at its deadline while the connection was silent takes the connection down with it,
+ * because a half-open connection gives no other sign.
+ */
+export class Http2Transport implements Transport {
+  readonly #ranking: EndpointRanking;
+  readonly #clock: Clock;
+
+  constructor(ranking: EndpointRanking, clock: Clock) {
+    this.#ranking = ranking;
+    this.#clock = clock;
+  }
+
+  async unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    signal: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+    header: HeadersInit | undefined,
+    input: MessageInitShape<I>,
+    _contextValues?: ContextValues,
+  ): Promise<UnaryResponse<I, O>> {
+    const body = toBinary(method.input, create(method.input, input));
+    const deadline = this.#clock.now() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const bytes = await this.#overEndpoints(signal, deadline, (connection, session) =>
+      this.#unaryOn(connection, session, method, header, body, signal, deadline),
+    );
+    const message = fromBinary(method.output, bytes);
+    return {
+      stream: false,
+      service: method.parent,
+      method,
+      header: new Headers(),
+      message,
+      trailer: new Headers(),
+    };
+  }
+
+  async stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodStreaming<I, O>,
+    signal: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+    header: HeadersInit | undefined,
+    input: AsyncIterable<MessageInitShape<I>>,
+    _contextValues?: ContextValues,
+  ): Promise<StreamResponse<I, O>> {
+    const deadline = this.#clock.now() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const message = await this.#overEndpoints(signal, deadline, (connection, session) =>
+      Promise.resolve(this.#streamOn(connection, session, method, header, input, signal)),
+    );
+    return {
+      stream: true,
+      service: method.parent,
+      method,
+      header: new Headers(),
+      message,
+      trailer: new Headers(),
+    };
+  }
+
+  /** Runs `attempt` on one endpoint after the other until one may have received the request. */
+  async #overEndpoints<T>(
+    signal: AbortSignal | undefined,
+    deadline: number,
+    attempt: (connection: Connection, session: OpenSession) => Promise<T>,
+  ): Promise<T> {
+    const failures: { url: string; error: EtcdError }[] = [];
+    for (const connection of this.#ranking.ordered()) {
+      if (signal?.aborted === true) throw abortedError(signal);
+      try {
+        const session = await this.#sessionOf(connection, signal, deadline);
+        return await attempt(connection, session);
+      } catch (thrown) {
+        const error = EtcdError.from(thrown);
+        if (error.code === "unavailable" || error.code === "deadline-exceeded") this.#ranking.failed(connection);
+        failures.push({ url: connection.endpoint.url, error });
+        if (error.mayHaveApplied || error.code !== "unavailable") throw withPlace(error, connection.endpoint.url);
+      }
+    }
+    throw noEndpointError(failures);
+  }
+
+  /** The open session of a connection, waited for no longer than the call may take. */
+  async #sessionOf(connection: Connection, signal: AbortSignal | undefined, deadline: number): Promise<OpenSession> {
+    const session = connection.session();
+    if (!(session instanceof Promise)) return session;
+    const scope = new CallScope(this.#clock, signal, deadline);
+    try {
+      return await new Promise<OpenSession>((resolve, reject) => {
+        scope.onEnd((error) =>
+          reject(new EtcdError(error.code, error.message, { cause: error, mayHaveApplied: false })),
+        );
+        session.then(resolve, reject);
+      });
+    } finally {
+      scope.close();
+    }
+  }
+
+  #unaryOn<I extends DescMessage, O extends DescMessage>(
+    connection: Connection,
+    session: OpenSession,
+    method: DescMethodUnary<I, O>,
+    header: HeadersInit | undefined,
+    body: Uint8Array,
+    signal: AbortSignal | undefined,
+    deadline: number,
+  ): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const scope = new CallScope(this.#clock, signal, deadline);
+      let answer: Uint8Array | undefined;
+      const headers = requestHeaders(connection, method, header, deadline - this.#clock.now());
+      const bytesBefore = session.socket.bytesRead;
+      const call = startCall(session, headers, {
+        onMessage: (message) => (answer = message),
+        onEnd: (error) => {
+          scope.close();
+          if (error !== undefined) return reject(error);
+          if (answer === undefined) return reject(new EtcdError("internal", "the answer holds no message"));
+          this.#ranking.succeeded(connection);
+          resolve(answer);
+        },
+      });
+      scope.onEnd((error) => {
+        if (error.code === "deadline-exceeded" && session.socket.bytesRead === bytesBefore) connection.drop(session);
+        call.cancel(error);
+      });
+      publishRpc({
+        method: `${method.parent.typeName}/${method.name}`,
+        endpoint: connection.endpoint.url,
+      });
+      call.send(body, true);
+    });
+  }
+
+  #streamOn<I extends DescMessage, O extends DescMessage>(
+    connection: Connection,
+    session: OpenSession,
+    method: DescMethodStreaming<I, O>,
+    header: HeadersInit | undefined,
+    input: AsyncIterable<MessageInitShape<I>>,
+    signal: AbortSignal | undefined,
+  ): AsyncIterable<MessageShape<O>> {
+    const scope = new CallScope(this.#clock, signal, undefined);
+    let bytesAtLastSend = session.socket.bytesRead;
+    const answers = new MessageQueue<MessageShape<O>>({
+      onFull: () => call.pause(),
+      onDrained: () => call.resume(),
+      onAbandoned: () => call.cancel(new EtcdError("aborted", "the reader left")),
+    });
+    const call = startCall(session, requestHeaders(connection, method, header, undefined), {
+      onMessage: (message) => {
+        this.#ranking.succeeded(connection);
+        answers.push(fromBinary(method.output, message));
+      },
+      onEnd: (error) => {
+        scope.close();
+        if (error?.code === "unavailable") this.#ranking.failed(connection);
+        answers.end(error && withPlace(error, connection.endpoint.url));
+      },
+    });
+    scope.onEnd((error) => {
+      // Whoever aborts for want of an answer says so by the reason; silence since then condemns the connection.
+      if (error.code === "deadline-exceeded" && session.socket.bytesRead === bytesAtLastSend) {
+        this.#ranking.failed(connection);
+        connection.drop(session);
+      }
+      call.cancel(error);
+    });
+    publishRpc({
+      method: `${method.parent.typeName}/${method.name}`,
+      endpoint: connection.endpoint.url,
+    });
+    const pump = async (): Promise<void> => {
+      for await (const message of input) {
+        bytesAtLastSend = session.socket.bytesRead;
+        call.send(toBinary(method.input, create(method.input, message)), false);
+      }
+      call.finishSending();
+    };
+    pump().catch((error: unknown) => call.cancel(EtcdError.from(error)));
+    return answers;
+  }
+}
+
+/** The end of a call that comes from our side: its deadline, or its caller's signal. */
+class CallScope {
+  readonly #signal: AbortSignal | undefined;
+  readonly #cancelTimer: (() => void) | undefined;
+  #listener: ((error: EtcdError) => void) | undefined;
+
+  constructor(clock: Clock, signal: AbortSignal | undefined, deadline: number | undefined) {
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
+    if (deadline === undefined) return;
+    this.#cancelTimer = clock.after(deadline - clock.now(), () => {
+      this.#listener?.(new EtcdError("deadline-exceeded", "no answer in time"));
+    });
+  }
+
+  onEnd(listener: (error: EtcdError) => void): void {
+    this.#listener = listener;
+    if (this.#signal?.aborted === true) this.#onAbort();
+  }
+
+  close(): void {
+    this.#listener = undefined;
+    this.#cancelTimer?.();
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => {
+    if (this.#signal === undefined) return;
+    const reason: unknown = this.#signal.reason;
+    this.#listener?.(reason instanceof EtcdError ? reason : abortedError(this.#signal));
+  };
+}
+
+function startCall(
+  session: OpenSession,
+  headers: http2.OutgoingHttpHeaders,
+  listener: ConstructorParameters<typeof Call>[3],
+): Call {
+  try {
+    return new Call(session.http2, headers, MAX_MESSAGE_BYTES, listener);
+  } catch (error) {
+    // The session closed between our look at it and its use: nothing was sent.
+    throw new EtcdError("unavailable", "the connection was lost", {
+      cause: error,
+      mayHaveApplied: false,
+    });
+  }
+}
+
+function requestHeaders(
+  connection: Connection,
+  method: DescMethodUnary | DescMethodStreaming,
+  header: HeadersInit | undefined,
+  timeoutMs: number | undefined,
+): http2.OutgoingHttpHeaders {
+  const { host, port, secure } = connection.endpoint;
+  const headers: http2.OutgoingHttpHeaders = {
+    ":method": "POST",
+    ":scheme": secure ? "https" : "http",
+    ":authority": `${host.includes(":") ? `[${host}]` : host}:${port}`,
+    ":path": `/${method.parent.typeName}/${method.name}`,
+    "content-type": "application/grpc",
+    te: "trailers",
+    "user-agent": "tenure",
+    // A member that sees no leader refuses at once instead of letting us wait.
+    hasleader: "true",
+  };
+  if (timeoutMs !== undefined) headers["grpc-timeout"] = formatGrpcTimeout(timeoutMs);
+  if (header !== undefined) for (const [name, value] of new Headers(header)) headers[name] = value;
+  return headers;
+}
+
+function withPlace(error: EtcdError, url: string): EtcdError {
+  if (error.code !== "unavailable" && error.code !== "deadline-exceeded") return error;
+  return new EtcdError(error.code, `${url}: ${error.message}`, {
+    cause: error,
+    mayHaveApplied: error.mayHaveApplied,
+  });
+}
+
+function noEndpointError(failures: readonly { url: string; error: EtcdError }[]): EtcdError {
+  const reasons = failures.map(({ url, error }) => `${url}: ${error.message}`).join("; ");
+  return new EtcdError("unavailable", reasons, {
+    cause: failures[0]?.error,
+    mayHaveApplied: false,
+  });
+}
