@@ -1,0 +1,40 @@
+import { compare, connect, isTenureLease, remove } from "tenure";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { leadershipJson, note, printable, printJson, printLine } from "../output.ts";
+import type { Settings } from "../settings.ts";
+
+/** `tenure resign NAME`: makes whoever leads step down, by deleting its key if it still leads. */
+export async function resign(name: string, settings: Settings): Promise<number> {
+  await using client = connect(settings.connect);
+  const { timeoutMs } = settings;
+  const { candidates, revision } = await client.election(name).state({ timeoutMs });
+  const [leader] = candidates;
+  if (leader === undefined) {
+    if (settings.output !== "table") printJson(leadershipJson(name, null, revision));
+    else note(`nobody leads ${name}`);
+    return ExitCode.noLeader;
+  }
+  const answer = await client
+    .txn()
+    .if(compare.createRevision(leader.key, "=", leader.revision))
+    .success(remove(leader.key))
+    .commit({ timeoutMs });
+  if (!answer.succeeded) {
+    throw new CommandError(
+      ExitCode.notElected,
+      `${leader.value} stepped down by itself meanwhile; nothing was changed`,
+    );
+  }
+  if (!isTenureLease(leader.leaseId)) {
+    note(
+      `${leader.key} is not a Tenure node's: other clients do not look at their own key, so its program may go on ` +
+        "as if it led until it checks",
+    );
+  }
+  if (settings.output !== "table") printJson(leadershipJson(name, leader, answer.header?.revision ?? revision));
+  else {
+    printLine(printable(leader.key));
+    printLine(printable(leader.value));
+  }
+  return ExitCode.ok;
+}

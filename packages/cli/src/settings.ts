@@ -1,0 +1,170 @@
+import { readFileSync } from "node:fs";
+import { parseEndpoints } from "@tenure/etcd";
+import type { AuthOptions, ConnectOptions, TlsOptions } from "tenure";
+import { CommandError, ExitCode } from "./exit-codes.ts";
+
+/** The global flags as commander leaves them: text, not yet looked at. */
+export interface GlobalFlags {
+  readonly endpoints?: string;
+  readonly namespace?: string;
+  readonly output?: string;
+  readonly cacert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly user?: string;
+  readonly passwordFile?: string;
+  readonly ttl?: string;
+  readonly timeout?: string;
+}
+
+/** How results are printed. */
+export type Output = "table" | "json" | "jsonl";
+
+/** The global flags and their environment twins, checked. */
+export interface Settings {
+  readonly connect: ConnectOptions;
+  /** Whether the user named a store on this command line, not only in the environment. */
+  readonly storeNamed: boolean;
+  readonly output: Output;
+  readonly ttlMs: number;
+  /** Undefined when the user set none. */
+  readonly timeoutMs: number | undefined;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A setting's text and where it came from, for messages. */
+interface Given {
+  readonly text: string;
+  readonly from: string;
+}
+
+const DEFAULT_ENDPOINTS = "http://127.0.0.1:2379";
+const DEFAULT_TTL_SECONDS = 10;
+/** What etcd takes at most. */
+const MAX_TTL_SECONDS = 9_000_000_000;
+const MAX_TIMEOUT_SECONDS = 1_000_000_000;
+
+/**
+ * Reads the settings: a flag goes before its `TENURE_` variable, that before its `ETCDCTL_` one. An empty variable
+ * counts as not set.
+ *
+ * @throws CommandError 64 for a value that cannot be, 78 for a file that cannot be read
+ */
+export function readSettings(flags: GlobalFlags, env: Environment): Settings {
+  const given = (flag: keyof GlobalFlags, name: string): Given | undefined => find(flags[flag], name, env);
+  const endpoints = given("endpoints", "ENDPOINTS") ?? { text: DEFAULT_ENDPOINTS, from: "the default" };
+  const output = given("output", "OUTPUT");
+  const timeout = given("timeout", "TIMEOUT");
+  const ttl = given("ttl", "TTL");
+  return {
+    connect: {
+      endpoints: parsedEndpoints(endpoints),
+      namespace: given("namespace", "NAMESPACE")?.text,
+      tls: readTls(given("cacert", "CACERT"), given("cert", "CERT"), given("key", "KEY"), endpoints.text),
+      auth: readAuth(given("user", "USER"), given("passwordFile", "PASSWORD_FILE"), flags.user, env),
+    },
+    storeNamed: flags.endpoints !== undefined,
+    output: output === undefined ? "table" : parsedOutput(output),
+    ttlMs: (ttl === undefined ? DEFAULT_TTL_SECONDS : wholeSeconds(ttl, MAX_TTL_SECONDS)) * 1000,
+    timeoutMs: timeout === undefined ? undefined : positiveSeconds(timeout) * 1000,
+  };
+}
+
+function find(flag: string | undefined, name: string, env: Environment): Given | undefined {
+  if (flag !== undefined) return { text: flag, from: `--${name.toLowerCase().replace("_", "-")}` };
+  for (const variable of [`TENURE_${name}`, `ETCDCTL_${name}`]) {
+    const text = env[variable];
+    if (text !== undefined && text !== "") return { text, from: variable };
+  }
+  return undefined;
+}
+
+function parsedEndpoints({ text, from }: Given): string[] {
+  try {
+    return parseEndpoints(text.split(",")).map((endpoint) => endpoint.url);
+  } catch (error) {
+    throw usage(`${from}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function parsedOutput({ text, from }: Given): Output {
+  if (text === "table" || text === "json" || text === "jsonl") return text;
+  throw usage(`${from}: unknown output "${text}": use table, json or jsonl`);
+}
+
+function wholeSeconds({ text, from }: Given, max: number): number {
+  const seconds = Number(text);
+  if (/^\d+$/.test(text) && seconds >= 1 && seconds <= max) return seconds;
+  throw usage(`${from}: ${JSON.stringify(text)} is not a whole number of seconds from 1 to ${max}`);
+}
+
+function positiveSeconds({ text, from }: Given): number {
+  const seconds = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && seconds > 0 && seconds <= MAX_TIMEOUT_SECONDS) return seconds;
+  throw usage(`${from}: ${JSON.stringify(text)} is not a number of seconds above 0`);
+}
+
+function readTls(
+  cacert: Given | undefined,
+  cert: Given | undefined,
+  key: Given | undefined,
+  endpoints: string,
+): TlsOptions | undefined {
+  const first = cacert ?? cert ?? key;
+  if (first === undefined) return undefined;
+  if (!endpoints.includes("https://")) {
+    throw new CommandError(
+      ExitCode.configuration,
+      `${first.from} needs https:// endpoints, but these are ${endpoints}`,
+    );
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    throw usage(cert === undefined ? "--key needs --cert as well" : "--cert needs --key as well");
+  }
+  return {
+    ...(cacert !== undefined && { ca: readFile(cacert) }),
+    ...(cert !== undefined && { cert: readFile(cert) }),
+    ...(key !== undefined && { key: readFile(key) }),
+  };
+}
+
+function readAuth(
+  user: Given | undefined,
+  passwordFile: Given | undefined,
+  userFlag: string | undefined,
+  env: Environment,
+): AuthOptions | undefined {
+  if (user === undefined) {
+    if (passwordFile === undefined) return undefined;
+    throw usage(`${passwordFile.from} needs --user as well`);
+  }
+  const colon = user.text.indexOf(":");
+  if (colon >= 0) {
+    // etcdctl takes user:password; what stands in argv can be read by everybody on the machine.
+    if (userFlag !== undefined) throw usage("--user takes the name only: give the password as --password-file");
+    return { user: user.text.slice(0, colon), password: user.text.slice(colon + 1) };
+  }
+  if (passwordFile !== undefined) {
+    return { user: user.text, password: readFile(passwordFile).replace(/\r?\n$/, "") };
+  }
+  const password = find(undefined, "PASSWORD", env);
+  if (password === undefined) {
+    throw usage(`user "${user.text}" needs a password: --password-file FILE, or TENURE_PASSWORD in the environment`);
+  }
+  return { user: user.text, password: password.text };
+}
+
+function readFile({ text, from }: Given): string {
+  try {
+    return readFileSync(text, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+    const why = { ENOENT: "there is no such file", EISDIR: "it is a directory", EACCES: "permission denied" }[code];
+    throw new CommandError(ExitCode.configuration, `${from}: cannot read ${text}: ${why ?? code}`);
+  }
+}
+
+function usage(message: string): CommandError {
+  return new CommandError(ExitCode.usage, message);
+}
