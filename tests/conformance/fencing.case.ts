@@ -1,0 +1,59 @@
+import { describe, expect, it } from "vitest";
+import { put } from "tenure";
+import { harness } from "./harness.ts";
+import type { Store } from "./store.ts";
+
+/** That a write guarded by a term is refused once the term is over. */
+export function fencingCases(start: () => Promise<Store>): void {
+  describe("fencing", () => {
+    const h = harness(start);
+
+    it("a guarded write succeeds during the term and is refused after a new one began", async () => {
+      const name = h.name();
+      const first = h.client();
+      const second = h.client();
+      const old = await first.election(name).campaign("a");
+      const write = (value: string, term: typeof old) =>
+        first
+          .txn()
+          .if(...term.guard())
+          .success(put(`${name}-data`, value))
+          .commit();
+      expect((await write("by a", old)).succeeded).toBe(true);
+      const campaign = second.election(name).campaign("b");
+      await h.candidates(name, 2);
+      await old.resign();
+      const next = await campaign;
+      expect(next.token > old.token).toBe(true);
+      expect((await write("late, by a", old)).succeeded).toBe(false);
+      expect((await write("by b", next)).succeeded).toBe(true);
+      expect(Buffer.from((await first.etcd.kv.get(`${name}-data`))?.value ?? "").toString()).toBe("by b");
+    });
+
+    it("a guarded write is refused when the key was moved to another lease", async () => {
+      const client = h.client();
+      const term = await client.election(h.name()).campaign("a");
+      const guard = term.guard();
+      const other = await client.etcd.lease.grant(60n);
+      await client.etcd.kv.put(term.key, "taken", { leaseId: other.ID });
+      expect(
+        (
+          await client
+            .txn()
+            .if(...guard)
+            .success(put("x-data", "y"))
+            .commit()
+        ).succeeded,
+      ).toBe(false);
+      await client.etcd.lease.revoke(other.ID);
+    });
+
+    it("a token comes with the cluster it belongs to", async () => {
+      const client = h.client();
+      const term = await client.election(h.name()).campaign("a");
+      const status = await client.etcd.maintenance.status();
+      expect(term.clusterId).toBe(status.header?.clusterId);
+      expect(term.revision).toBe(term.token);
+    });
+  });
+}
