@@ -1,0 +1,115 @@
+import { type AuthOptions, EtcdClient, type TlsOptions, type Txn } from "@tenure/etcd";
+import type { EtcdClientOptions } from "@tenure/etcd";
+import { TenureError } from "./errors.ts";
+import { Election, type ElectionOptions } from "./election.ts";
+import { electionPrefix } from "./names.ts";
+import { ElectionRegistry } from "./registry.ts";
+import { Retry, settledWithin } from "./wait.ts";
+
+/** How to reach the store. */
+export interface ConnectOptions extends Pick<EtcdClientOptions, "connectTimeoutMs" | "transport" | "clock" | "random"> {
+  /** `http://host:port` or `https://host:port`, all of one kind. Default: `http://127.0.0.1:2379`. */
+  readonly endpoints?: readonly string[] | undefined;
+  /** Put before the name of every election, as it is; usually ends with a slash. Default: none. */
+  readonly namespace?: string | undefined;
+  readonly tls?: TlsOptions | undefined;
+  readonly auth?: AuthOptions | undefined;
+}
+
+const READY_TIMEOUT_MS = 5000;
+const CLOSE_TIMEOUT_MS = 5000;
+const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
+
+/** A connection to the store, and what this process does there. Made by {@link connect}. */
+export class Client implements AsyncDisposable {
+  /** The etcd client underneath, for everything that is not about elections. */
+  readonly etcd: EtcdClient;
+  readonly #namespace: string;
+  readonly #registry: ElectionRegistry;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: ConnectOptions) {
+    const { namespace = "", ...rest } = options;
+    try {
+      this.etcd = new EtcdClient(rest);
+    } catch (error) {
+      throw TenureError.from(error);
+    }
+    this.#namespace = namespace;
+    this.#registry = new ElectionRegistry(this.etcd);
+  }
+
+  /**
+   * Waits until the store answers.
+   *
+   * @param options.timeoutMs default 5000
+   * @throws TenureError `unavailable` naming each endpoint and what is wrong with it; `permission-denied` or
+   * `unauthenticated` at once
+   */
+  async ready(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { timeoutMs = READY_TIMEOUT_MS, signal } = options;
+    const { clock, random } = this.etcd;
+    const deadline = clock.now() + timeoutMs;
+    const retry = new Retry(clock, random, RETRY_BOUNDS);
+    for (;;) {
+      try {
+        await this.etcd.maintenance.status({
+          timeoutMs: Math.max(1, deadline - clock.now()),
+          signal,
+        });
+        return;
+      } catch (thrown) {
+        const error = TenureError.from(thrown);
+        const passing = error.code === "unavailable";
+        if (!passing || clock.now() + RETRY_BOUNDS.firstMs >= deadline) throw unreachable(error);
+        await retry.pause(signal);
+      }
+    }
+  }
+
+  /**
+   * An election by its name. Nothing is sent yet.
+   *
+   * @param name not empty, without control characters; the keys are `<namespace><name>/<lease id in hex>`
+   * @throws TenureError `invalid-argument`
+   */
+  election(name: string, options: ElectionOptions = {}): Election {
+    const prefix = electionPrefix(name, this.#namespace);
+    return new Election(name, prefix, this.etcd, this.#registry, options);
+  }
+
+  /** Starts a transaction, for writes guarded by a term: `txn().if(...term.guard()).success(put(...)).commit()`. */
+  txn(): Txn {
+    return this.etcd.kv.txn();
+  }
+
+  /**
+   * Leaves every election and closes the connections. Idempotent. Waits up to 5 s for keys to be deleted; what could
+   * not be deleted by then goes with its lease.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await settledWithin(this.etcd.clock, this.#registry.close(), CLOSE_TIMEOUT_MS);
+    await this.etcd.close();
+  }
+}
+
+/**
+ * Prepares a client. It connects when it is first used. Throws `invalid-argument` for an endpoint that cannot be one.
+ */
+export function connect(options: ConnectOptions = {}): Client {
+  return new Client(options);
+}
+
+function unreachable(error: TenureError): TenureError {
+  if (error.code !== "unavailable" && error.code !== "deadline-exceeded") return error;
+  return new TenureError("unavailable", `no endpoint answers: ${error.message}`, { cause: error });
+}

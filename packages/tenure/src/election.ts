@@ -1,0 +1,170 @@
+import { hostname } from "node:os";
+import type { EtcdClient } from "@tenure/etcd";
+import { valueBytes } from "./candidacy.ts";
+import { abortedError, isFatal, TenureError } from "./errors.ts";
+import { DEFAULT_TTL_MS, ttlSeconds } from "./lease-timing.ts";
+import { type ElectionState, type Leader, type LeaderChange, observeLeaders, toLeader } from "./leader.ts";
+import type { ElectionRegistry, Place } from "./registry.ts";
+import { type RunHandlers, runNode } from "./run.ts";
+import { Term } from "./term.ts";
+import { snapshotOf } from "./view.ts";
+import { Retry, settledWithin } from "./wait.ts";
+
+/** How to take part in an election. */
+export interface ElectionOptions {
+  /**
+   * Milliseconds a dead node's key lives on: the time until others take over from a node that crashed. A multiple of
+   * 1000, at least 1000; etcd raises what is below its own minimum, 2000 by default. Default 10_000.
+   */
+  readonly ttlMs?: number;
+}
+
+/** Every wait takes a signal; aborting it ends the wait with code `aborted`. */
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A read also takes a limit in milliseconds, 5000 by default. */
+export interface ReadOptions extends WaitOptions {
+  readonly timeoutMs?: number | undefined;
+}
+
+const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
+/** An aborted campaign waits this long for its key to be deleted before it tells its caller; then it goes on alone. */
+const LEAVE_WAIT_MS = 500;
+
+/** One election: who stands, who leads, and how to take part. Made by {@link Client.election}. */
+export class Election {
+  /** As given to {@link Client.election}. */
+  readonly name: string;
+  /** Where the candidates' keys are, slash included. */
+  readonly prefix: string;
+  readonly #etcd: EtcdClient;
+  readonly #registry: ElectionRegistry;
+  readonly #ttlMs: number;
+
+  constructor(name: string, prefix: string, etcd: EtcdClient, registry: ElectionRegistry, options: ElectionOptions) {
+    this.name = name;
+    this.prefix = prefix;
+    this.#etcd = etcd;
+    this.#registry = registry;
+    this.#ttlMs = options.ttlMs ?? DEFAULT_TTL_MS;
+    ttlSeconds(this.#ttlMs);
+  }
+
+  /**
+   * Stands for election and waits until elected, standing again with a new lease whenever the key or its lease is lost
+   * meanwhile.
+   *
+   * @param value what observers see of this candidate, often its address. Default: `host-timestampMs`
+   * @throws TenureError `aborted` (after the key was deleted, or half a second); `nested-election`,
+   * `permission-denied`, `unauthenticated`, `resource-exhausted` or `invalid-argument` when standing makes no sense
+   */
+  async campaign(value: string | Uint8Array = this.#defaultValue(), options: WaitOptions = {}): Promise<Term> {
+    const bytes = valueBytes(value);
+    const signal = anySignal(options.signal, this.#registry.closing);
+    const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
+    for (;;) {
+      if (signal.aborted) throw abortReason(signal);
+      const place = await this.#registry.reserve(this.prefix, this.#ttlMs, signal);
+      try {
+        return await this.#stand(bytes, place, signal);
+      } catch (thrown) {
+        const left = place.leave();
+        this.#registry.inBackground(left);
+        const error = TenureError.from(thrown);
+        if (signal.aborted || isFatal(error)) {
+          await settledWithin(this.#etcd.clock, left, LEAVE_WAIT_MS);
+          throw signal.aborted ? abortReason(signal) : error;
+        }
+      }
+      await retry.pause(signal);
+    }
+  }
+
+  /**
+   * Who leads, now and after every change: the current state first, null while nobody leads. Never ends on its own:
+   * aborting the signal ends the loop without an error. A reader that falls far behind misses the oldest states.
+   *
+   * @throws TenureError `permission-denied` or `unauthenticated` when the store refuses to show the election
+   */
+  async *observe(options: WaitOptions = {}): AsyncGenerator<Leader | null, void, undefined> {
+    for await (const { leader } of this.changes(options)) yield leader;
+  }
+
+  /** The same as {@link observe}, with the store's revision of each change. */
+  changes(options: WaitOptions = {}): AsyncGenerator<LeaderChange, void, undefined> {
+    const feed = this.#registry.feed(this.prefix);
+    const signal = anySignal(options.signal, this.#registry.closing);
+    return observeLeaders(feed, (leaseId) => this.#registry.isSelf(leaseId), signal);
+  }
+
+  /** Who leads, from a linearizable read; null when nobody does. */
+  async leader(options: ReadOptions = {}): Promise<Leader | null> {
+    const { candidates } = await this.#read({ ...options, limit: 1 });
+    return candidates[0] ?? null;
+  }
+
+  /** All candidates in order of succession, the leader first, from a linearizable read. */
+  async candidates(options: ReadOptions = {}): Promise<readonly Leader[]> {
+    const { candidates } = await this.#read(options);
+    return candidates;
+  }
+
+  /** The same as {@link candidates}, with the store's revision they were read at. */
+  state(options: ReadOptions = {}): Promise<ElectionState> {
+    return this.#read(options);
+  }
+
+  /**
+   * Takes part for as long as the signal lets it: stands, leads, and stands again after every term. Resolves when the
+   * signal aborted, `lead` has settled and the key is gone.
+   *
+   * @throws whatever `lead` or `follow` throws while its own signal has not fired, after stepping down
+   */
+  run(handlers: RunHandlers, options: WaitOptions = {}): Promise<void> {
+    return runNode(this, this.#etcd, handlers, options.signal);
+  }
+
+  async #read(options: ReadOptions & { readonly limit?: number }): Promise<ElectionState> {
+    try {
+      const { kvs, header } = await this.#etcd.kv.range({ prefix: this.prefix }, { ...options, sortBy: "create" });
+      const { entries, revision } = snapshotOf(kvs, header?.revision ?? 0n);
+      const candidates = entries.map((entry) => toLeader(entry, this.#registry.isSelf(entry.leaseId)));
+      return { candidates, revision };
+    } catch (error) {
+      throw TenureError.from(error);
+    }
+  }
+
+  async #stand(value: Uint8Array, place: Place, signal: AbortSignal): Promise<Term> {
+    const candidacy = await this.#registry.stand(this.prefix, this.#ttlMs, value, place, signal);
+    await candidacy.elected(signal);
+    const { state } = candidacy;
+    if (state.t !== "leading") throw state.t === "over" ? state.error : new TenureError("internal", `is ${state.t}`);
+    return new Term({
+      etcd: this.#etcd,
+      candidacy,
+      token: state.createRevision,
+      clusterId: state.clusterId,
+      value,
+      ttlMs: candidacy.ttlMs,
+      leave: () => place.leave(),
+      defaultValue: () => this.#defaultValue(),
+    });
+  }
+
+  #defaultValue(): string {
+    return `${hostname()}-${this.#etcd.clock.date().getTime()}`;
+  }
+}
+
+function anySignal(given: AbortSignal | undefined, closing: AbortSignal): AbortSignal {
+  return given === undefined ? closing : AbortSignal.any([given, closing]);
+}
+
+/** The client's own reason when it was closed, else that the caller aborted. */
+function abortReason(signal: AbortSignal): TenureError {
+  const reason: unknown = signal.reason;
+  return reason instanceof TenureError ? reason : abortedError(signal);
+}

@@ -1,0 +1,149 @@
+import type { EtcdClient } from "@tenure/etcd";
+import { Candidacy } from "./candidacy.ts";
+import { abortedError, TenureError } from "./errors.ts";
+import { SessionPool } from "./session-pool.ts";
+import { ViewFeed } from "./view-feed.ts";
+
+/** What the elections of one client share: views, sessions, and who is a candidate where. */
+export class ElectionRegistry {
+  readonly #etcd: EtcdClient;
+  readonly #sessions: SessionPool;
+  readonly #feeds = new Map<string, ViewFeed>();
+  /** By TTL and prefix: one session has one key in an election, so two candidacies would share it. */
+  readonly #candidacies = new Map<string, Place>();
+  readonly #background = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+
+  constructor(etcd: EtcdClient) {
+    this.#etcd = etcd;
+    this.#sessions = new SessionPool(etcd, (work) => this.inBackground(work));
+  }
+
+  /** Aborts when the client closes. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** The one view of an election in this client. */
+  feed(prefix: string): ViewFeed {
+    const feed = this.#feeds.get(prefix) ?? new ViewFeed(this.#etcd, prefix);
+    this.#feeds.set(prefix, feed);
+    return feed;
+  }
+
+  /** Whether a key on this lease is one of this client's candidates. */
+  isSelf(leaseId: bigint): boolean {
+    return this.#sessions.owns(leaseId);
+  }
+
+  /**
+   * Reserves the one place a client has in an election for each TTL, waiting for a former candidacy that is leaving.
+   *
+   * @throws TenureError `invalid-argument` when the place is taken
+   */
+  async reserve(prefix: string, ttlMs: number, signal: AbortSignal | undefined): Promise<Place> {
+    const id = `${ttlMs} ${prefix}`;
+    for (;;) {
+      if (this.closing.aborted) throw closedError();
+      const taken = this.#candidacies.get(id);
+      if (taken === undefined) break;
+      if (!taken.leaving) {
+        throw new TenureError("invalid-argument", `this client is a candidate for ${prefix} already`);
+      }
+      await untilAborted(taken.free, signal);
+    }
+    const place = new Place(() => this.#candidacies.delete(id));
+    this.#candidacies.set(id, place);
+    return place;
+  }
+
+  /** Joins a session and stands for election with it. */
+  async stand(prefix: string, ttlMs: number, value: Uint8Array, place: Place, signal: AbortSignal): Promise<Candidacy> {
+    const hold = await this.#sessions.acquire(ttlMs, signal);
+    if (signal.aborted) {
+      hold.release();
+      throw abortedError(signal);
+    }
+    const candidacy = new Candidacy({
+      etcd: this.#etcd,
+      prefix,
+      feed: this.feed(prefix),
+      hold,
+      value,
+    });
+    place.occupy(candidacy);
+    return candidacy;
+  }
+
+  /** Keeps the client open until this has settled. */
+  inBackground(work: Promise<void>): void {
+    const settled = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#background.add(settled);
+    void settled.then(() => this.#background.delete(settled));
+  }
+
+  /** Leaves every election; resolves when all keys are deleted and all leases given back. */
+  async close(): Promise<void> {
+    this.#closing.abort(closedError());
+    await Promise.all([...this.#candidacies.values()].map((place) => place.leave()));
+    while (this.#background.size > 0) await Promise.all(this.#background);
+  }
+}
+
+/** A client's place in one election. */
+export class Place {
+  /** Resolves when the place is free again. */
+  readonly free: Promise<void>;
+  readonly #onFree: () => void;
+  #candidacy: Candidacy | undefined;
+  #left: Promise<void> | undefined;
+  #resolveFree: () => void = () => undefined;
+
+  constructor(remove: () => void) {
+    this.free = new Promise((resolve) => (this.#resolveFree = resolve));
+    this.#onFree = () => {
+      remove();
+      this.#resolveFree();
+    };
+  }
+
+  get leaving(): boolean {
+    return this.#left !== undefined;
+  }
+
+  occupy(candidacy: Candidacy): void {
+    this.#candidacy = candidacy;
+    // A lost candidacy is no reason to keep the place: what it left behind goes with its lease.
+    candidacy.changed.add((state) => {
+      if (state.t === "over" && state.error.code === "leadership-lost") void this.leave();
+    });
+  }
+
+  /** Gives the place up, after the candidacy in it has left. Idempotent. */
+  leave(): Promise<void> {
+    this.#left ??= (this.#candidacy?.leave() ?? Promise.resolve()).then(this.#onFree);
+    return this.#left;
+  }
+}
+
+function closedError(): TenureError {
+  return new TenureError("aborted", "the client is closed");
+}
+
+async function untilAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return promise;
+  if (signal.aborted) throw abortedError(signal);
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(abortedError(signal));
+    signal.addEventListener("abort", onAbort);
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

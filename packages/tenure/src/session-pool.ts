@@ -1,0 +1,126 @@
+import { EtcdError, type EtcdClient } from "@tenure/etcd";
+import { abortedError, TenureError } from "./errors.ts";
+import { grantSession, type Session } from "./session.ts";
+import { Retry } from "./wait.ts";
+
+/** One user's hold on a shared session. */
+export interface SessionHold {
+  readonly session: Session;
+  /** Gives the session back; the lease of a session that nobody holds is revoked. Idempotent. */
+  readonly release: () => void;
+  /** Lets nobody else join this session: something on its lease is in doubt. */
+  readonly retire: () => void;
+}
+
+interface Shared {
+  readonly granted: Promise<Session>;
+  readonly cancelGrant: AbortController;
+  users: number;
+}
+
+const REVOKE_BOUNDS = { firstMs: 50, maxMs: 1000 };
+
+/** Shares one session for each TTL among all candidacies of a client. */
+export class SessionPool {
+  readonly #etcd: EtcdClient;
+  /** Runs something that must be finished before the client closes. */
+  readonly #inBackground: (work: Promise<void>) => void;
+  readonly #shared = new Map<number, Shared>();
+  readonly #leaseIds = new Set<bigint>();
+
+  constructor(etcd: EtcdClient, inBackground: (work: Promise<void>) => void) {
+    this.#etcd = etcd;
+    this.#inBackground = inBackground;
+  }
+
+  /** Whether this lease is, or was, one of ours. */
+  owns(leaseId: bigint): boolean {
+    return this.#leaseIds.has(leaseId);
+  }
+
+  /** Joins the session for this TTL, granting a lease if there is none. */
+  async acquire(ttlMs: number, signal: AbortSignal | undefined): Promise<SessionHold> {
+    const shared = this.#shared.get(ttlMs) ?? this.#grant(ttlMs);
+    shared.users++;
+    const release = once(() => this.#release(ttlMs, shared));
+    try {
+      const session = await unlessAborted(shared.granted, signal);
+      return { session, release, retire: () => this.#retire(ttlMs, shared) };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  #grant(ttlMs: number): Shared {
+    const cancelGrant = new AbortController();
+    const granted = grantSession(this.#etcd, ttlMs, cancelGrant.signal);
+    const shared: Shared = { granted, cancelGrant, users: 0 };
+    this.#shared.set(ttlMs, shared);
+    granted.then(
+      (session) => {
+        this.#leaseIds.add(session.leaseId);
+        session.ended.add(() => this.#retire(ttlMs, shared));
+      },
+      () => this.#retire(ttlMs, shared),
+    );
+    return shared;
+  }
+
+  #retire(ttlMs: number, shared: Shared): void {
+    if (this.#shared.get(ttlMs) === shared) this.#shared.delete(ttlMs);
+  }
+
+  #release(ttlMs: number, shared: Shared): void {
+    if (--shared.users > 0) return;
+    this.#retire(ttlMs, shared);
+    shared.cancelGrant.abort();
+    this.#inBackground(this.#giveBack(shared, ttlMs));
+  }
+
+  /** Ends a session and its lease, once it is known whether there is one. */
+  async #giveBack(shared: Shared, ttlMs: number): Promise<void> {
+    const session = await shared.granted.catch(() => undefined);
+    if (session === undefined) return;
+    session.end("closed", new TenureError("session-ended", "the session was given back"));
+    await this.#revoke(session.leaseId, ttlMs);
+  }
+
+  /** Revokes a lease, trying again until it must have expired by itself. */
+  async #revoke(leaseId: bigint, ttlMs: number): Promise<void> {
+    const { clock, random, lease } = this.#etcd;
+    const retry = new Retry(clock, random, REVOKE_BOUNDS);
+    const expiresAt = clock.now() + ttlMs;
+    while (clock.now() < expiresAt) {
+      try {
+        await lease.revoke(leaseId);
+        return;
+      } catch (error) {
+        // Refused for good, or gone already: its TTL takes care of what is left.
+        const { code } = EtcdError.from(error);
+        if (code !== "unavailable" && code !== "deadline-exceeded") return;
+        await retry.pause();
+      }
+    }
+  }
+}
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    action();
+  };
+}
+
+/** The promise's outcome, or `aborted` as soon as the signal says so. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(abortedError(signal));
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}

@@ -1,0 +1,48 @@
+import { type Backoff, backoffMs, type Clock, type Random } from "@tenure/etcd/runtime";
+
+/** Waits, or less long when the signal aborts: the caller looks at the signal. */
+export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) return resolve();
+    const finish = (): void => {
+      cancelTimer();
+      signal?.removeEventListener("abort", finish);
+      resolve();
+    };
+    const cancelTimer = clock.after(delayMs, finish);
+    signal?.addEventListener("abort", finish);
+  });
+}
+
+/** Waits until `done` settles or the time is over, whichever comes first. Never throws. */
+export async function settledWithin(clock: Clock, done: Promise<unknown>, limitMs: number): Promise<void> {
+  const over = new AbortController();
+  const settled = done.then(
+    () => over.abort(),
+    () => over.abort(),
+  );
+  await Promise.race([settled, pause(clock, limitMs, over.signal)]);
+}
+
+/** Growing pauses between the attempts of one thing. */
+export class Retry {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #bounds: Backoff;
+  #attempt = 0;
+
+  constructor(clock: Clock, random: Random, bounds: Backoff) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#bounds = bounds;
+  }
+
+  /** To be called after a success: the next pause is a short one again. */
+  reset(): void {
+    this.#attempt = 0;
+  }
+
+  pause(signal?: AbortSignal): Promise<void> {
+    return pause(this.#clock, backoffMs(this.#attempt++, this.#bounds, this.#random), signal);
+  }
+}
