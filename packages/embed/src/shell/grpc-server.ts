@@ -13,6 +13,7 @@ import { createServer as createTcpServer, type Server as TcpServer, type Socket 
 import type { Clock } from "@tenure/etcd/runtime";
 
 import { refusal } from "../core/errors.ts";
+import { emptySettings, readOpening } from "./authority.ts";
 import { type Call, serveStream, serveUnary } from "./grpc-call.ts";
 import { isGone, refuse } from "./grpc-reply.ts";
 import type { GrpcRouter, Route } from "./grpc-service.ts";
@@ -23,6 +24,8 @@ const HTTP2_PREFACE = "PRI * HTTP/2.0";
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
 
+/** No first request is larger; what is goes on as it is. */
+const MAX_OPENING_BYTES = 64 * 1024;
 const MAX_CLOSING_TURNS = 20;
 
 const HTTP2_OPTIONS: ServerOptions & {
@@ -96,17 +99,37 @@ export class GrpcServer {
     // A connection that breaks is closed, which is all there is to do about it.
     socket.on("error", () => {});
     socket.once("data", (first: Buffer) => {
-      socket.pause();
-      socket.unshift(first);
       const start = first.toString("latin1", 0, HTTP2_PREFACE.length);
-      if (HTTP2_PREFACE.startsWith(start)) {
-        // The session reads what was put back, and then the connection itself: nobody else may let it flow.
-        this.#http2.emit("connection", socket);
-      } else {
+      if (HTTP2_PREFACE.startsWith(start)) this.#acceptHttp2(socket, first);
+      else {
+        socket.pause();
+        socket.unshift(first);
         this.#http1.emit("connection", socket);
         socket.resume();
       }
     });
+  }
+
+  /** Hands a connection over once its first request is complete and mended. */
+  #acceptHttp2(socket: Socket, first: Buffer): void {
+    let bytes = Buffer.alloc(0);
+    let settingsSent = false;
+    const take = (chunk: Buffer): void => {
+      bytes = Buffer.concat([bytes, chunk]);
+      const opening = readOpening(bytes, settingsSent);
+      if (opening.t === "partial" && bytes.length < MAX_OPENING_BYTES) {
+        if (!settingsSent) socket.write(emptySettings());
+        settingsSent = true;
+        return;
+      }
+      socket.off("data", take);
+      socket.pause();
+      socket.unshift(opening.t === "complete" ? opening.bytes : bytes);
+      // The session reads what was put back, and then the connection itself: nobody else may let it flow.
+      this.#http2.emit("connection", socket);
+    };
+    socket.on("data", take);
+    take(first);
   }
 
   #addSession(session: ServerHttp2Session): void {
