@@ -148,7 +148,7 @@ const CODES: Readonly<Record<string, string>> = {
   s: "01000",
   t: "01001",
 };
-const SCHEMES = ["http://", "https://"].map((scheme) => [...scheme].map((letter) => CODES[letter] ?? "").join(""));
+const SCHEMES = ["http://", "https://"].map((scheme) => Array.from(scheme, (letter) => CODES[letter] ?? "").join(""));
 
 /** The same on compressed text: no code is the start of another, so the scheme is cut off as bits. */
 function withoutSchemeHuffman(text: Buffer): Buffer | undefined {
