@@ -9,6 +9,7 @@ const steps = [
   { name: "lint", check: () => succeeds("npm", ["run", "--silent", "lint"]) },
   { name: "build", check: () => succeeds("npm", ["run", "--silent", "build"]) },
   { name: "generated files", check: () => succeeds("node", ["scripts/generate.mjs", "--check"]) },
+  { name: "documents", check: () => succeeds("node", ["scripts/docs.mjs", "--check"]) },
   { name: "tests", check: () => countTests((flags) => command("npm", ["test", "--silent", "--", ...flags])) },
   { name: "packages", check: () => succeeds("node", ["scripts/check-packages.mjs"]) },
 ];

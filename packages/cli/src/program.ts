@@ -7,14 +7,32 @@ import { elect } from "./commands/elect.ts";
 import { leader, status } from "./commands/leader.ts";
 import { observe } from "./commands/observe.ts";
 import { resign } from "./commands/resign.ts";
+import { ExitCode } from "./exit-codes.ts";
 import { type GlobalFlags, readSettings, type Settings } from "./settings.ts";
+
+export { environmentTwins } from "./settings.ts";
 
 /** Runs a command's action and keeps the exit code it returns. */
 type Finish = (exitCode: number) => void;
 
-const EXIT_CODES = `
-Exit codes: 0 done; 3 nobody leads (leader, resign); 64 usage; 69 store unreachable; 73 address in use (dev);
-75 not elected within --timeout; 77 wrong password or missing permission; 78 bad configuration; 79 leadership lost.
+/** What each exit code says, for the help text and the documents. */
+export const exitCodes: readonly { readonly code: number; readonly meaning: string }[] = [
+  { code: ExitCode.ok, meaning: "done" },
+  { code: ExitCode.noLeader, meaning: "nobody leads (leader, resign)" },
+  { code: ExitCode.usage, meaning: "usage: a flag, a name or a value that cannot be" },
+  { code: ExitCode.unreachable, meaning: "store unreachable" },
+  { code: ExitCode.internal, meaning: "a fault of this program" },
+  { code: ExitCode.cannotListen, meaning: "the address cannot be listened on (dev)" },
+  { code: ExitCode.notElected, meaning: "not elected within --timeout (elect); the leader changed meanwhile (resign)" },
+  { code: ExitCode.permission, meaning: "wrong password or missing permission" },
+  { code: ExitCode.configuration, meaning: "bad configuration: a file, or keys of others under the name" },
+  { code: ExitCode.leadershipLost, meaning: "leadership lost (elect)" },
+];
+
+const HELP_END = `
+Exit codes:
+${exitCodes.map(({ code, meaning }) => `  ${String(code).padEnd(4)} ${meaning}`).join("\n")}
+  128+n  ended by signal n before it was elected (elect)
 
 Each global flag has an environment twin: TENURE_ENDPOINTS for --endpoints, and so on, with ETCDCTL_ENDPOINTS as
 fallback. A password comes from --password-file or TENURE_PASSWORD, never from the command line.`;
@@ -26,7 +44,7 @@ export function createProgram(finish: Finish): Command {
     .version(version(), "--version", "print the version")
     .helpOption("-h, --help", "print help")
     .configureHelp({ showGlobalOptions: true })
-    .addHelpText("after", EXIT_CODES);
+    .addHelpText("after", HELP_END);
   addGlobalFlags(program);
   addElectionCommands(program, finish);
   addStoreCommands(program, finish);

@@ -52,17 +52,17 @@ const MAX_TIMEOUT_SECONDS = 1_000_000_000;
  * @throws CommandError 64 for a value that cannot be, 78 for a file that cannot be read
  */
 export function readSettings(flags: GlobalFlags, env: Environment): Settings {
-  const given = (flag: keyof GlobalFlags, name: string): Given | undefined => find(flags[flag], name, env);
-  const endpoints = given("endpoints", "ENDPOINTS") ?? { text: DEFAULT_ENDPOINTS, from: "the default" };
-  const output = given("output", "OUTPUT");
-  const timeout = given("timeout", "TIMEOUT");
-  const ttl = given("ttl", "TTL");
+  const given = (flag: keyof GlobalFlags): Given | undefined => find(flag, flags[flag], env);
+  const endpoints = given("endpoints") ?? { text: DEFAULT_ENDPOINTS, from: "the default" };
+  const output = given("output");
+  const timeout = given("timeout");
+  const ttl = given("ttl");
   return {
     connect: {
       endpoints: parsedEndpoints(endpoints),
-      namespace: given("namespace", "NAMESPACE")?.text,
-      tls: readTls(given("cacert", "CACERT"), given("cert", "CERT"), given("key", "KEY"), endpoints.text),
-      auth: readAuth(given("user", "USER"), given("passwordFile", "PASSWORD_FILE"), flags.user, env),
+      namespace: given("namespace")?.text,
+      tls: readTls(given("cacert"), given("cert"), given("key"), endpoints.text),
+      auth: readAuth(given("user"), given("passwordFile"), flags.user, env),
     },
     storeNamed: flags.endpoints !== undefined,
     output: output === undefined ? "table" : parsedOutput(output),
@@ -71,11 +71,17 @@ export function readSettings(flags: GlobalFlags, env: Environment): Settings {
   };
 }
 
-function find(flag: string | undefined, name: string, env: Environment): Given | undefined {
-  if (flag !== undefined) return { text: flag, from: `--${name.toLowerCase().replace("_", "-")}` };
-  for (const variable of [`TENURE_${name}`, `ETCDCTL_${name}`]) {
-    const text = env[variable];
-    if (text !== undefined && text !== "") return { text, from: variable };
+/** The variables that stand for a global flag, the first going before the second. */
+export function environmentTwins(flag: string): string[] {
+  const name = flag.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+  return [`TENURE_${name}`, `ETCDCTL_${name}`];
+}
+
+function find(flag: string, text: string | undefined, env: Environment): Given | undefined {
+  if (text !== undefined) return { text, from: `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` };
+  for (const variable of environmentTwins(flag)) {
+    const value = env[variable];
+    if (value !== undefined && value !== "") return { text: value, from: variable };
   }
   return undefined;
 }
@@ -148,7 +154,7 @@ function readAuth(
   if (passwordFile !== undefined) {
     return { user: user.text, password: readFile(passwordFile).replace(/\r?\n$/, "") };
   }
-  const password = find(undefined, "PASSWORD", env);
+  const password = find("password", undefined, env);
   if (password === undefined) {
     throw usage(`user "${user.text}" needs a password: --password-file FILE, or TENURE_PASSWORD in the environment`);
   }
