@@ -182,6 +182,9 @@ export class Candidacy {
       const foreign = kvs.find((kv) => !isCandidate(this.#context.prefix, Buffer.from(kv.key).toString(), kv.lease));
       offer(foreign === undefined ? kvs : undefined, revision);
       if (foreign !== undefined) throw nestedElection(this.#context.prefix, foreign);
+      // The watch may have shown our key before this answer came: then the offer was nothing new.
+      const { snapshot } = this.#context.feed;
+      if (snapshot !== undefined) this.#seen(snapshot);
     }
   }
 
