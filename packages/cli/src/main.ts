@@ -27,7 +27,11 @@ function report(error: unknown, program: Command): number {
   if (error instanceof CommanderError) {
     // Help and version were asked for and have been printed.
     if (error.exitCode === 0) return ExitCode.ok;
-    const line = error.message.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ");
+    // What follows a flag's = may be a secret.
+    const line = error.message
+      .replace(/^error: /, "")
+      .replaceAll(/(--?[\w-]+)=[^\s']*/g, "$1")
+      .replaceAll(/\s*\n\s*/g, " ");
     note(error.code === "commander.help" ? "a command is missing" : `${line}; see ${program.name()} --help`);
     return ExitCode.usage;
   }
@@ -36,14 +40,19 @@ function report(error: unknown, program: Command): number {
     return error.exitCode;
   }
   const tenure = TenureError.from(error);
-  note(tenure.message);
+  const userMissing = tenure.message.includes("user name is empty");
+  note(userMissing ? "etcd wants a user: give --user and --password-file" : tenure.message);
   if (tenure.code === "internal" && process.env["TENURE_DEBUG"] !== undefined) console.error(error);
   return exitCodeOf(tenure.code);
 }
 
-// A reader that left, as in `tenure observe x | head -1`, is no error.
+let outputFailed = false;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === "EPIPE" ? ExitCode.ok : ExitCode.internal);
+  // A reader that left, as in `tenure observe x | head -1`, is no error. Commands that stay end by themselves.
+  if (error.code === "EPIPE" || outputFailed) return;
+  outputFailed = true;
+  note(`cannot write the output: ${error.message}`);
 });
 
-process.exitCode = await main(process.argv.slice(2));
+const exitCode = await main(process.argv.slice(2));
+process.exitCode = outputFailed && exitCode === ExitCode.ok ? ExitCode.internal : exitCode;

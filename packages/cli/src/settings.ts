@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { parseEndpoints } from "@tenure/etcd";
 import type { AuthOptions, ConnectOptions, TlsOptions } from "tenure";
 import { CommandError, ExitCode } from "./exit-codes.ts";
@@ -22,7 +23,8 @@ export type Output = "table" | "json" | "jsonl";
 
 /** The global flags and their environment twins, checked. */
 export interface Settings {
-  readonly connect: ConnectOptions;
+  /** How to reach the store; read when a command needs one. Throws CommandError. */
+  readonly connect: () => ConnectOptions;
   /** Whether the user named a store on this command line, not only in the environment. */
   readonly storeNamed: boolean;
   readonly output: Output;
@@ -49,25 +51,31 @@ const MAX_TIMEOUT_SECONDS = 1_000_000_000;
  * Reads the settings: a flag goes before its `TENURE_` variable, that before its `ETCDCTL_` one. An empty variable
  * counts as not set.
  *
- * @throws CommandError 64 for a value that cannot be, 78 for a file that cannot be read
+ * @throws CommandError 64 for a value that cannot be
  */
 export function readSettings(flags: GlobalFlags, env: Environment): Settings {
   const given = (flag: keyof GlobalFlags): Given | undefined => find(flag, flags[flag], env);
-  const endpoints = given("endpoints") ?? { text: DEFAULT_ENDPOINTS, from: "the default" };
   const output = given("output");
   const timeout = given("timeout");
   const ttl = given("ttl");
   return {
-    connect: {
-      endpoints: parsedEndpoints(endpoints),
-      namespace: given("namespace")?.text,
-      tls: readTls(given("cacert"), given("cert"), given("key"), endpoints.text),
-      auth: readAuth(given("user"), given("passwordFile"), flags.user, env),
-    },
+    connect: () => readConnect(flags, env),
     storeNamed: flags.endpoints !== undefined,
     output: output === undefined ? "table" : parsedOutput(output),
     ttlMs: (ttl === undefined ? DEFAULT_TTL_SECONDS : wholeSeconds(ttl, MAX_TTL_SECONDS)) * 1000,
     timeoutMs: timeout === undefined ? undefined : positiveSeconds(timeout) * 1000,
+  };
+}
+
+/** Throws CommandError 64 for a value that cannot be, 78 for a file that cannot be used. */
+function readConnect(flags: GlobalFlags, env: Environment): ConnectOptions {
+  const given = (flag: keyof GlobalFlags): Given | undefined => find(flag, flags[flag], env);
+  const endpoints = given("endpoints") ?? { text: DEFAULT_ENDPOINTS, from: "the default" };
+  return {
+    endpoints: parsedEndpoints(endpoints),
+    namespace: given("namespace")?.text,
+    tls: readTls(given("cacert"), given("cert"), given("key"), endpoints.text),
+    auth: readAuth(given("user"), given("passwordFile"), flags.user, env),
   };
 }
 
@@ -128,11 +136,26 @@ function readTls(
   if ((cert === undefined) !== (key === undefined)) {
     throw usage(cert === undefined ? "--key needs --cert as well" : "--cert needs --key as well");
   }
-  return {
-    ...(cacert !== undefined && { ca: readFile(cacert) }),
-    ...(cert !== undefined && { cert: readFile(cert) }),
-    ...(key !== undefined && { key: readFile(key) }),
+  const tls = {
+    ...(cacert !== undefined && { ca: readPem(cacert, "CERTIFICATE") }),
+    ...(cert !== undefined && { cert: readPem(cert, "CERTIFICATE") }),
+    ...(key !== undefined && { key: readPem(key, "PRIVATE KEY") }),
   };
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    const which = [cacert, cert, key].flatMap((each) => (each === undefined ? [] : [`${each.from} ${each.text}`]));
+    const why = error instanceof Error ? error.message.replace(/^error:[0-9A-F]*:/, "") : String(error);
+    throw new CommandError(ExitCode.configuration, `${which.join(", ")}: these cannot be used together: ${why}`);
+  }
+  return tls;
+}
+
+/** Reads a PEM file, which must hold at least one object of a kind. */
+function readPem(given: Given, kind: "CERTIFICATE" | "PRIVATE KEY"): string {
+  const text = readFile(given);
+  if (text.includes("-----BEGIN ") && text.includes(`${kind}-----`)) return text;
+  throw new CommandError(ExitCode.configuration, `${given.from}: ${given.text} holds no ${kind} in PEM`);
 }
 
 function readAuth(

@@ -3,11 +3,11 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const SIGNAL_EXIT_BASE = 128;
 const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
-/** The user's wish to stop. */
+/** The user's wish to stop: a signal, or a reader of our output that left. */
 export interface Stopping extends Disposable {
-  /** Aborts at the first signal. */
+  /** Aborts at the first of them. */
   readonly signal: AbortSignal;
-  /** 128 + the signal's number, once one came. */
+  /** 128 + the signal's number, once one came; 0 once the reader left. */
   readonly exitCode: number | undefined;
 }
 
@@ -21,7 +21,12 @@ export function listenForStop(): Stopping {
     exitCode = SIGNAL_EXIT_BASE + number;
     controller.abort();
   };
+  const onOutputError = (): void => {
+    exitCode ??= 0;
+    controller.abort();
+  };
   for (const name of SIGNALS) process.on(name, onSignal);
+  process.stdout.on("error", onOutputError);
   return {
     signal: controller.signal,
     get exitCode() {
@@ -29,6 +34,7 @@ export function listenForStop(): Stopping {
     },
     [Symbol.dispose]: () => {
       for (const name of SIGNALS) process.off(name, onSignal);
+      process.stdout.off("error", onOutputError);
     },
   };
 }

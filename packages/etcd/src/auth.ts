@@ -1,7 +1,9 @@
 import type { StreamResponse, Transport, UnaryResponse } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
-import { EtcdError } from "./errors.ts";
-import { Auth } from "./gen/rpc_pb.ts";
+import { CallScope } from "./call-scope.ts";
+import { EtcdError, fromStatus } from "./errors.ts";
+import { Auth, type WatchResponse } from "./gen/rpc_pb.ts";
+import type { Clock } from "./runtime/clock.ts";
 
 /** A user of etcd. The password is sent once per token, never logged, never part of an error. */
 export interface AuthOptions {
@@ -24,33 +26,29 @@ type TokenState =
 export class AuthTransport implements Transport {
   readonly #inner: Transport;
   readonly #auth: AuthOptions;
+  readonly #clock: Clock;
   #state: TokenState = { t: "none" };
 
-  constructor(inner: Transport, auth: AuthOptions) {
+  constructor(inner: Transport, auth: AuthOptions, clock: Clock) {
     this.#inner = inner;
     this.#auth = auth;
+    this.#clock = clock;
   }
 
   readonly unary: Transport["unary"] = async (method, signal, timeoutMs, header, input, contextValues) => {
-    const attempt = async (): Promise<UnaryResponse<typeof method.input, typeof method.output>> => {
-      const token = await this.#token();
-      try {
-        return await this.#inner.unary(method, signal, timeoutMs, withToken(header, token), input, contextValues);
-      } catch (error) {
-        this.#refused(token, error);
-        throw error;
-      }
-    };
+    const attempt = (token: string): Promise<UnaryResponse<typeof method.input, typeof method.output>> =>
+      this.#inner.unary(method, signal, timeoutMs, withToken(header, token), input, contextValues);
+    const token = await this.#token(signal, timeoutMs);
     try {
-      return await attempt();
+      return await attempt(token);
     } catch (error) {
-      if (EtcdError.from(error).code !== "unauthenticated" || this.#state.t === "held") throw error;
-      return attempt();
+      if (!this.#refused(token, error)) throw error;
     }
+    return attempt(await this.#token(signal, timeoutMs));
   };
 
   readonly stream: Transport["stream"] = async (method, signal, timeoutMs, header, input, contextValues) => {
-    const token = await this.#token();
+    const token = await this.#token(signal, timeoutMs);
     const response = await this.#inner.stream(
       method,
       signal,
@@ -68,18 +66,25 @@ export class AuthTransport implements Transport {
   /** Passes the answers of a stream on, and forgets the token when the stream ends for its sake. */
   async *#watched<T>(messages: AsyncIterable<T>, token: string): AsyncGenerator<T> {
     try {
-      yield* messages;
+      for await (const message of messages) {
+        // A watch is refused by a message, and its stream stays open.
+        const reason = (message as Partial<WatchResponse>).cancelReason ?? "";
+        if (reason !== "") this.#refused(token, fromStatus(0, reason));
+        yield message;
+      }
     } catch (error) {
       this.#refused(token, error);
       throw error;
     }
   }
 
-  #token(): string | Promise<string> {
-    if (this.#state.t === "held" || this.#state.t === "asking") return this.#state.token;
-    const token = this.#ask();
-    this.#state = { t: "asking", token };
-    return token;
+  /** The token, waited for no longer than the call may take. */
+  #token(signal: AbortSignal | undefined, timeoutMs: number | undefined): string | Promise<string> {
+    if (this.#state.t === "held") return this.#state.token;
+    const asked = this.#state.t === "asking" ? this.#state.token : this.#ask();
+    if (this.#state.t === "none") this.#state = { t: "asking", token: asked };
+    const deadline = timeoutMs === undefined ? undefined : this.#clock.now() + timeoutMs;
+    return CallScope.before(asked, this.#clock, signal, deadline);
   }
 
   async #ask(): Promise<string> {
@@ -94,22 +99,29 @@ export class AuthTransport implements Transport {
     } catch (thrown) {
       this.#state = { t: "none" };
       const error = EtcdError.from(thrown);
+      if (error.message.includes("authentication is not enabled")) {
+        // As etcd's own client has it: a user may be given before authentication is switched on.
+        this.#state = { t: "held", token: "" };
+        return "";
+      }
       if (error.code !== "unauthenticated") throw error;
-      throw new EtcdError("permission-denied", `etcd refuses the password of user "${this.#auth.user}"`, {
+      throw new EtcdError("unauthenticated", `etcd refuses the password of user "${this.#auth.user}"`, {
         cause: error,
       });
     }
   }
 
-  #refused(token: string, error: unknown): void {
-    const stale = this.#state.t === "held" && this.#state.token === token;
-    if (stale && EtcdError.from(error).code === "unauthenticated") this.#state = { t: "none" };
+  /** Whether a call failed for its token, which is forgotten then. */
+  #refused(token: string, error: unknown): boolean {
+    if (EtcdError.from(error).code !== "unauthenticated") return false;
+    if (this.#state.t === "held" && this.#state.token === token) this.#state = { t: "none" };
+    return true;
   }
 }
 
 /** `header` is what Connect calls HeadersInit, a name that Node's types do not have. */
 function withToken(header: unknown, token: string): Headers {
   const headers = new Headers(header as ConstructorParameters<typeof Headers>[0]);
-  headers.set("token", token);
+  if (token !== "") headers.set("token", token);
   return headers;
 }

@@ -92,8 +92,10 @@ export class Call {
     if (this.#ended) return;
     try {
       for (const message of this.#reader.push(chunk)) this.#listener.onMessage(message);
-    } catch (error) {
-      this.cancel(EtcdError.from(error));
+    } catch (thrown) {
+      // The answer cannot be read, but the request was.
+      const { code, message } = EtcdError.from(thrown);
+      this.cancel(new EtcdError(code, message, { cause: thrown, mayHaveApplied: true }));
     }
   }
 
@@ -137,6 +139,7 @@ function streamError(error: NodeJS.ErrnoException, rstCode: number | undefined):
   if (rstCode === HTTP2_ENHANCE_YOUR_CALM) {
     return new EtcdError("resource-exhausted", "the server asks for fewer requests", {
       cause: error,
+      mayHaveApplied: true,
     });
   }
   return EtcdError.from(new ConnectError(describe(error), Code.Unavailable, undefined, undefined, error));

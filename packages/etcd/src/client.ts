@@ -1,6 +1,7 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import { AuthTransport, type AuthOptions } from "./auth.ts";
 import { Connection, type TlsOptions } from "./connection.ts";
+import { EtcdError } from "./errors.ts";
 import { EndpointRanking } from "./endpoint-ranking.ts";
 import { parseEndpoints } from "./endpoint.ts";
 import { Cluster, Maintenance, type MemberListResponse, type StatusResponse } from "./gen/rpc_pb.ts";
@@ -18,7 +19,7 @@ export interface EtcdClientOptions {
   readonly endpoints?: readonly string[] | undefined;
   readonly tls?: TlsOptions | undefined;
   readonly auth?: AuthOptions | undefined;
-  /** Milliseconds for one connection to be made before the next endpoint is tried. Default 2000. */
+  /** Milliseconds for one connection to be made before the next endpoint is tried. Default 1000. */
   readonly connectTimeoutMs?: number | undefined;
   /** Replaces the network, in tests and in the simulation; endpoints and TLS are not used then. */
   readonly transport?: Transport | undefined;
@@ -27,7 +28,7 @@ export interface EtcdClientOptions {
 }
 
 const DEFAULT_ENDPOINTS = ["http://127.0.0.1:2379"];
-const DEFAULT_CONNECT_TIMEOUT_MS = 2000;
+const DEFAULT_CONNECT_TIMEOUT_MS = 1000;
 
 /** A client of an etcd v3 cluster. It connects when it is first used, and again after each loss. */
 export class EtcdClient implements AsyncDisposable {
@@ -39,18 +40,22 @@ export class EtcdClient implements AsyncDisposable {
   /** The time and the chance this client lives by. */
   readonly clock: Clock;
   readonly random: Random;
+  /** The user it acts as, where one was given. */
+  readonly user: string | undefined;
   readonly #ranking: EndpointRanking | undefined;
+  readonly #closed = new AbortController();
 
   /** Throws `invalid-argument` for an endpoint that cannot be one. */
   constructor(options: EtcdClientOptions = {}) {
     this.clock = options.clock ?? systemClock;
     this.random = options.random ?? systemRandom;
+    this.user = options.auth?.user;
     let transport = options.transport;
     if (transport === undefined) {
       this.#ranking = new EndpointRanking(connections(options, this.clock, this.random));
       transport = new Http2Transport(this.#ranking, this.clock);
     }
-    if (options.auth !== undefined) transport = new AuthTransport(transport, options.auth);
+    if (options.auth !== undefined) transport = new AuthTransport(transport, options.auth, this.clock);
     this.kv = new KvClient(transport);
     this.lease = new LeaseClient(transport);
     this.watch = new WatchClient(transport);
@@ -58,8 +63,14 @@ export class EtcdClient implements AsyncDisposable {
     this.cluster = new ClusterClient(transport);
   }
 
+  /** Fires when the client is closed. */
+  get closed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
   /** Ends all connections; calls under way fail with `unavailable`. Idempotent. */
   close(): Promise<void> {
+    this.#closed.abort(new EtcdError("unavailable", "the client is closed", { mayHaveApplied: false }));
     this.#ranking?.close();
     return Promise.resolve();
   }

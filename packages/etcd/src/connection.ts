@@ -20,6 +20,8 @@ export interface TlsOptions {
 export interface OpenSession {
   readonly http2: http2.ClientHttp2Session;
   readonly socket: net.Socket;
+  /** Whether the other side has ever spoken HTTP/2. */
+  readonly spoke: () => boolean;
 }
 
 type State =
@@ -166,7 +168,9 @@ export class Connection {
       maxSessionMemory: SESSION_MEMORY_MB,
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
     });
-    const open = { http2: session, socket };
+    let spoke = false;
+    const open = { http2: session, socket, spoke: () => spoke };
+    session.once("remoteSettings", () => (spoke = true));
     const retire = (): void => {
       if (this.#state.t === "open" && this.#state.session === open) this.#state = { t: "idle" };
     };

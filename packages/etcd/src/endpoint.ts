@@ -10,6 +10,9 @@ export interface Endpoint {
 }
 
 const DEFAULT_PORT = 2379;
+const MAX_PORT = 65_535;
+/** Scheme, host or IPv6 address in brackets, port, and what should not follow. */
+const ENDPOINT = /^([a-z][a-z0-9+.-]*):\/\/(\[[0-9a-f:.]+\]|[^:/?#\\,[\]]*)(?::(\d+))?([/?#\\].*)?$/i;
 const EXAMPLE = "an endpoint looks like http://127.0.0.1:2379";
 
 /**
@@ -19,37 +22,26 @@ const EXAMPLE = "an endpoint looks like http://127.0.0.1:2379";
  */
 export function parseEndpoint(text: string): Endpoint {
   const trimmed = text.trim();
-  if (trimmed === "") throw invalid(`empty endpoint: ${EXAMPLE}`);
-  const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed) ? trimmed : `http://${trimmed}`;
-  if (/^[^/]*\/\/[^/]*@/.test(withScheme)) {
+  if (trimmed === "") throw invalid(`an endpoint is empty, perhaps by a comma too many: ${EXAMPLE}`);
+  if (trimmed.includes("@")) {
     throw invalid("an endpoint must not hold a user or a password: give them as --user and --password-file");
   }
-  if (/\s/.test(withScheme)) throw invalid(`endpoint "${trimmed}" has white space in it: ${EXAMPLE}`);
-  let url: URL;
-  try {
-    url = new URL(withScheme);
-  } catch {
-    // The URL parser does not say what is wrong; the port is what people get wrong most.
-    const port = /:(\d+)\/?$/.exec(withScheme)?.[1];
-    const why = port !== undefined && Number(port) > 65_535 ? `port ${port} is above 65535` : EXAMPLE;
-    throw invalid(`endpoint "${trimmed}" is malformed: ${why}`);
+  if (/\s/.test(trimmed)) throw invalid(`endpoint "${trimmed}" has white space in it: ${EXAMPLE}`);
+  const match = ENDPOINT.exec(/^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed) ? trimmed : `http://${trimmed}`);
+  const [, scheme = "", host = "", portText, path = "/"] = match ?? [];
+  if (match !== null && !/^https?$/i.test(scheme)) {
+    throw invalid(`endpoint "${trimmed}" has the scheme ${scheme}:// but must be http:// or https://`);
   }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw invalid(`endpoint "${trimmed}" has the scheme ${url.protocol}// but must be http:// or https://`);
+  if (host === "" || /^\d+$/.test(host) || !URL.canParse(`http://${host}`)) {
+    throw invalid(`endpoint "${trimmed}" is malformed: ${EXAMPLE}`);
   }
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    throw invalid(`endpoint "${trimmed}" must end after the port: ${EXAMPLE}`);
-  }
-  if (trimmed.endsWith(":0")) throw invalid(`endpoint "${trimmed}" has port 0: ${EXAMPLE}`);
-  const explicitPort = /:(\d+)\/?$/.exec(withScheme.replace(/\[.*\]/, ""))?.[1];
-  const port = explicitPort === undefined ? DEFAULT_PORT : Number(explicitPort);
-  const secure = url.protocol === "https:";
-  return {
-    url: `${url.protocol}//${url.hostname}:${port}`,
-    secure,
-    host: url.hostname.replace(/^\[|\]$/g, ""),
-    port,
-  };
+  if (path !== "/") throw invalid(`endpoint "${trimmed}" must end after the port: ${EXAMPLE}`);
+  const port = portText === undefined ? DEFAULT_PORT : Number(portText);
+  if (port > MAX_PORT) throw invalid(`endpoint "${trimmed}" is malformed: port ${port} is above ${MAX_PORT}`);
+  if (port === 0) throw invalid(`endpoint "${trimmed}" has port 0: ${EXAMPLE}`);
+  const { protocol, hostname } = new URL(`${scheme}://${host}`);
+  const url = `${protocol}//${hostname}:${port}`;
+  return { url, secure: protocol === "https:", host: hostname.replace(/^\[|\]$/g, ""), port };
 }
 
 /** Reads a list of endpoints. Throws `invalid-argument` when it is empty, or mixes http and https. */

@@ -41,6 +41,7 @@ export function rangeFields(range: KeyRange): RangeFields {
   }
   const from = keyBytes(range.from);
   const rangeEnd = range.to === undefined ? TO_THE_END : keyBytes(range.to);
+  if (rangeEnd.byteLength === 0) throw new EtcdError("invalid-argument", "a range must not end with the empty key");
   return { key: from.byteLength === 0 ? TO_THE_END : from, rangeEnd };
 }
 

@@ -58,6 +58,7 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
       this.#limits.onAbandoned?.();
     }
     this.#items.length = 0;
+    this.#wake?.();
     return Promise.resolve({ done: true, value: undefined });
   }
 

@@ -10,6 +10,7 @@ import {
 import type { DescMethodStreaming, DescMethodUnary } from "@bufbuild/protobuf";
 import type { ContextValues, StreamResponse, Transport, UnaryResponse } from "@connectrpc/connect";
 import { Call } from "./call.ts";
+import { CallScope } from "./call-scope.ts";
 import type { Connection, OpenSession } from "./connection.ts";
 import { EtcdError, abortedError } from "./errors.ts";
 import type { EndpointRanking } from "./endpoint-ranking.ts";
@@ -25,6 +26,9 @@ type HeadersInit = ConstructorParameters<typeof Headers>[0];
 const DEFAULT_TIMEOUT_MS = 5000;
 /** Answers may be large: a range of a whole prefix, a watch event that was not fragmented. */
 const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
+
+/** Sends a request on an open session. */
+type Attempt<T> = (connection: Connection, session: OpenSession) => Promise<T>;
 
 /**
  * gRPC over node:http2 to the best of several endpoints, behind Connect's Transport interface.
@@ -89,42 +93,41 @@ export class Http2Transport implements Transport {
   }
 
   /** Runs `attempt` on one endpoint after the other until one may have received the request. */
-  async #overEndpoints<T>(
-    signal: AbortSignal | undefined,
-    deadline: number,
-    attempt: (connection: Connection, session: OpenSession) => Promise<T>,
-  ): Promise<T> {
+  async #overEndpoints<T>(signal: AbortSignal | undefined, deadline: number, attempt: Attempt<T>): Promise<T> {
     const failures: { url: string; error: EtcdError }[] = [];
     for (const connection of this.#ranking.ordered()) {
-      if (signal?.aborted === true) throw abortedError(signal);
       try {
-        const session = await this.#sessionOf(connection, signal, deadline);
-        return await attempt(connection, session);
+        return await this.#onEndpoint(connection, signal, deadline, attempt);
       } catch (thrown) {
         const error = EtcdError.from(thrown);
         if (error.code === "unavailable" || error.code === "deadline-exceeded") this.#ranking.failed(connection);
-        failures.push({ url: connection.endpoint.url, error });
         if (error.mayHaveApplied || error.code !== "unavailable") throw withPlace(error, connection.endpoint.url);
+        failures.push({ url: connection.endpoint.url, error });
       }
     }
     throw noEndpointError(failures);
   }
 
-  /** The open session of a connection, waited for no longer than the call may take. */
-  async #sessionOf(connection: Connection, signal: AbortSignal | undefined, deadline: number): Promise<OpenSession> {
-    const session = connection.session();
-    if (!(session instanceof Promise)) return session;
-    const scope = new CallScope(this.#clock, signal, deadline);
-    try {
-      return await new Promise<OpenSession>((resolve, reject) => {
-        scope.onEnd((error) =>
-          reject(new EtcdError(error.code, error.message, { cause: error, mayHaveApplied: false })),
-        );
-        session.then(resolve, reject);
-      });
-    } finally {
-      scope.close();
+  /** A session that was open may turn out to be at its end: a request that it did not take goes to a fresh one. */
+  async #onEndpoint<T>(
+    connection: Connection,
+    signal: AbortSignal | undefined,
+    deadline: number,
+    attempt: Attempt<T>,
+  ): Promise<T> {
+    if (signal?.aborted === true) throw abortedError(signal);
+    const open = connection.session();
+    if (!(open instanceof Promise)) {
+      try {
+        return await attempt(connection, open);
+      } catch (thrown) {
+        const error = EtcdError.from(thrown);
+        if (error.mayHaveApplied || error.code !== "unavailable") throw error;
+      }
     }
+    const session = connection.session();
+    const fresh = session instanceof Promise ? await CallScope.before(session, this.#clock, signal, deadline) : session;
+    return attempt(connection, fresh);
   }
 
   #unaryOn<I extends DescMessage, O extends DescMessage>(
@@ -137,7 +140,6 @@ export class Http2Transport implements Transport {
     deadline: number,
   ): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      const scope = new CallScope(this.#clock, signal, deadline);
       let answer: Uint8Array | undefined;
       const headers = requestHeaders(connection, method, header, deadline - this.#clock.now());
       const bytesBefore = session.socket.bytesRead;
@@ -145,12 +147,13 @@ export class Http2Transport implements Transport {
         onMessage: (message) => (answer = message),
         onEnd: (error) => {
           scope.close();
-          if (error !== undefined) return reject(error);
+          if (error !== undefined) return reject(explained(error, session, connection));
           if (answer === undefined) return reject(new EtcdError("internal", "the answer holds no message"));
           this.#ranking.succeeded(connection);
           resolve(answer);
         },
       });
+      const scope = new CallScope(this.#clock, signal, deadline);
       scope.onEnd((error) => {
         if (error.code === "deadline-exceeded" && session.socket.bytesRead === bytesBefore) connection.drop(session);
         call.cancel(error);
@@ -171,7 +174,6 @@ export class Http2Transport implements Transport {
     input: AsyncIterable<MessageInitShape<I>>,
     signal: AbortSignal | undefined,
   ): AsyncIterable<MessageShape<O>> {
-    const scope = new CallScope(this.#clock, signal, undefined);
     let bytesAtLastSend = session.socket.bytesRead;
     const answers = new MessageQueue<MessageShape<O>>({
       onFull: () => call.pause(),
@@ -186,14 +188,16 @@ export class Http2Transport implements Transport {
       onEnd: (error) => {
         scope.close();
         if (error?.code === "unavailable") this.#ranking.failed(connection);
-        answers.end(error && withPlace(error, connection.endpoint.url));
+        answers.end(error && withPlace(explained(error, session, connection), connection.endpoint.url));
       },
     });
+    const scope = new CallScope(this.#clock, signal, undefined);
     scope.onEnd((error) => {
-      // Whoever aborts for want of an answer says so by the reason; silence since then condemns the connection.
-      if (error.code === "deadline-exceeded" && session.socket.bytesRead === bytesAtLastSend) {
+      // Whoever aborts for want of an answer says so by the reason. The member is suspect then, and if nothing at all
+      // arrived meanwhile the connection is done with.
+      if (error.code === "deadline-exceeded") {
         this.#ranking.failed(connection);
-        connection.drop(session);
+        if (session.socket.bytesRead === bytesAtLastSend) connection.drop(session);
       }
       call.cancel(error);
     });
@@ -211,39 +215,6 @@ export class Http2Transport implements Transport {
     pump().catch((error: unknown) => call.cancel(EtcdError.from(error)));
     return answers;
   }
-}
-
-/** The end of a call that comes from our side: its deadline, or its caller's signal. */
-class CallScope {
-  readonly #signal: AbortSignal | undefined;
-  readonly #cancelTimer: (() => void) | undefined;
-  #listener: ((error: EtcdError) => void) | undefined;
-
-  constructor(clock: Clock, signal: AbortSignal | undefined, deadline: number | undefined) {
-    this.#signal = signal;
-    signal?.addEventListener("abort", this.#onAbort);
-    if (deadline === undefined) return;
-    this.#cancelTimer = clock.after(deadline - clock.now(), () => {
-      this.#listener?.(new EtcdError("deadline-exceeded", "no answer in time"));
-    });
-  }
-
-  onEnd(listener: (error: EtcdError) => void): void {
-    this.#listener = listener;
-    if (this.#signal?.aborted === true) this.#onAbort();
-  }
-
-  close(): void {
-    this.#listener = undefined;
-    this.#cancelTimer?.();
-    this.#signal?.removeEventListener("abort", this.#onAbort);
-  }
-
-  readonly #onAbort = (): void => {
-    if (this.#signal === undefined) return;
-    const reason: unknown = this.#signal.reason;
-    this.#listener?.(reason instanceof EtcdError ? reason : abortedError(this.#signal));
-  };
 }
 
 function startCall(
@@ -283,6 +254,16 @@ function requestHeaders(
   if (timeoutMs !== undefined) headers["grpc-timeout"] = formatGrpcTimeout(timeoutMs);
   if (header !== undefined) for (const [name, value] of new Headers(header)) headers[name] = value;
   return headers;
+}
+
+/** Says more of a connection that broke before the other side had spoken HTTP/2. */
+function explained(error: EtcdError, session: OpenSession, connection: Connection): EtcdError {
+  if (error.code !== "unavailable" || session.spoke() || connection.endpoint.secure) return error;
+  const { mayHaveApplied } = error;
+  return new EtcdError("unavailable", "it closed the connection without a word of HTTP/2: does it expect https://?", {
+    cause: error,
+    mayHaveApplied,
+  });
 }
 
 function withPlace(error: EtcdError, url: string): EtcdError {

@@ -51,8 +51,10 @@ export class WatchClient {
     const create = { ...rangeFields(keys), startRevision, prevKv, filters, fragment: true };
     requests.push({ requestUnion: { case: "createRequest", value: create } });
     let pending: Event[] = [];
+    // Leaving the loop must end the stream, and Connect does not pass that on.
+    const left = new AbortController();
     try {
-      for await (const response of this.#rpc.watch(requests, { signal })) {
+      for await (const response of this.#rpc.watch(requests, { signal: AbortSignal.any([signal, left.signal]) })) {
         if (response.canceled) throw canceledError(response);
         const revision = response.header?.revision ?? 0n;
         if (response.created) {
@@ -69,6 +71,7 @@ export class WatchClient {
       throw EtcdError.from(error);
     } finally {
       requests.end();
+      left.abort();
     }
     throw new EtcdError("unavailable", "the server ended the watch");
   }

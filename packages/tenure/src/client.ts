@@ -17,7 +17,7 @@ export interface ConnectOptions extends Pick<EtcdClientOptions, "connectTimeoutM
 }
 
 const READY_TIMEOUT_MS = 5000;
-const CLOSE_TIMEOUT_MS = 5000;
+const CLOSE_TIMEOUT_MS = 3000;
 const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
 
 /** A connection to the store, and what this process does there. Made by {@link connect}. */
@@ -43,14 +43,14 @@ export class Client implements AsyncDisposable {
    * Waits until the store answers.
    *
    * @param options.timeoutMs default 5000
-   * @throws TenureError `unavailable` naming each endpoint and what is wrong with it; `permission-denied` or
-   * `unauthenticated` at once
+   * @throws TenureError `unavailable` naming each endpoint and what is wrong with it; `unauthenticated` at once
    */
   async ready(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
     const { timeoutMs = READY_TIMEOUT_MS, signal } = options;
     const { clock, random } = this.etcd;
     const deadline = clock.now() + timeoutMs;
     const retry = new Retry(clock, random, RETRY_BOUNDS);
+    let lastUnavailable: TenureError | undefined;
     for (;;) {
       try {
         await this.etcd.maintenance.status({
@@ -60,8 +60,12 @@ export class Client implements AsyncDisposable {
         return;
       } catch (thrown) {
         const error = TenureError.from(thrown);
-        const passing = error.code === "unavailable";
-        if (!passing || clock.now() + RETRY_BOUNDS.firstMs >= deadline) throw unreachable(error);
+        // It answers, and knows who asks: the state of a member is for administrators only.
+        if (error.code === "permission-denied") return;
+        if (error.code === "unavailable") lastUnavailable = error;
+        const over = error.code !== "unavailable" || clock.now() + RETRY_BOUNDS.firstMs >= deadline;
+        // The last try was cut short by our own deadline; the one before it knew more.
+        if (over) throw unreachable(error.code === "deadline-exceeded" ? (lastUnavailable ?? error) : error);
         await retry.pause(signal);
       }
     }
@@ -84,7 +88,7 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Leaves every election and closes the connections. Idempotent. Waits up to 5 s for keys to be deleted; what could
+   * Leaves every election and closes the connections. Idempotent. Waits up to 3 s for keys to be deleted; what could
    * not be deleted by then goes with its lease.
    */
   close(): Promise<void> {

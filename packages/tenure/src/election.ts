@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { EtcdClient } from "@tenure/etcd";
 import { valueBytes } from "./candidacy.ts";
-import { abortedError, isFatal, TenureError } from "./errors.ts";
+import { abortedError, isFatal, TenureError, withPermissionHelp } from "./errors.ts";
 import { DEFAULT_TTL_MS, ttlSeconds } from "./lease-timing.ts";
 import { type ElectionState, type Leader, type LeaderChange, observeLeaders, toLeader } from "./leader.ts";
 import type { ElectionRegistry, Place } from "./registry.ts";
@@ -72,7 +72,7 @@ export class Election {
       } catch (thrown) {
         const left = place.leave();
         this.#registry.inBackground(left);
-        const error = TenureError.from(thrown);
+        const error = this.#explained(thrown);
         if (signal.aborted || isFatal(error)) {
           await settledWithin(this.#etcd.clock, left, LEAVE_WAIT_MS);
           throw signal.aborted ? abortReason(signal) : error;
@@ -93,10 +93,14 @@ export class Election {
   }
 
   /** The same as {@link observe}, with the store's revision of each change. */
-  changes(options: WaitOptions = {}): AsyncGenerator<LeaderChange, void, undefined> {
+  async *changes(options: WaitOptions = {}): AsyncGenerator<LeaderChange, void, undefined> {
     const feed = this.#registry.feed(this.prefix);
     const signal = anySignal(options.signal, this.#registry.closing);
-    return observeLeaders(feed, (leaseId) => this.#registry.isSelf(leaseId), signal);
+    try {
+      yield* observeLeaders(feed, (leaseId) => this.#registry.isSelf(leaseId), signal);
+    } catch (error) {
+      throw this.#explained(error);
+    }
   }
 
   /** Who leads, from a linearizable read; null when nobody does. */
@@ -133,7 +137,7 @@ export class Election {
       const candidates = entries.map((entry) => toLeader(entry, this.#registry.isSelf(entry.leaseId)));
       return { candidates, revision };
     } catch (error) {
-      throw TenureError.from(error);
+      throw this.#explained(error);
     }
   }
 
@@ -152,6 +156,10 @@ export class Election {
       leave: () => place.leave(),
       defaultValue: () => this.#defaultValue(),
     });
+  }
+
+  #explained(thrown: unknown): TenureError {
+    return withPermissionHelp(TenureError.from(thrown), this.prefix, this.#etcd.user);
   }
 
   #defaultValue(): string {

@@ -79,6 +79,16 @@ export function isFatal(error: TenureError): boolean {
   }
 }
 
+/** Says what a missing permission is about, and how to grant it. Other errors are returned as they are. */
+export function withPermissionHelp(error: TenureError, prefix: string, user: string | undefined): TenureError {
+  if (error.code !== "permission-denied" || !error.message.includes("etcdserver: permission denied")) return error;
+  const who = user === undefined ? "this client" : `user "${user}"`;
+  const message =
+    `${who} has no permission for the keys under "${prefix}"; ` +
+    `grant it: etcdctl role grant-permission ROLE readwrite --prefix "${prefix}"`;
+  return new TenureError("permission-denied", message, { cause: error });
+}
+
 /** The error for a wait that its caller aborted. */
 export function abortedError(signal: AbortSignal): TenureError {
   return new TenureError("aborted", "aborted by the caller", { cause: signal.reason });

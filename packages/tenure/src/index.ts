@@ -23,4 +23,4 @@ export { type Comparison, type Op, type Txn, compare, put, range, remove } from 
 export type { AuthOptions, TlsOptions } from "@tenure/etcd";
 
 // For tools.
-export { isTenureLease } from "./names.ts";
+export { isCandidate, isTenureLease } from "./names.ts";

@@ -125,7 +125,8 @@ function followLeaders(election: Election, follow: RunHandlers["follow"], signal
   const watch = async (): Promise<void> => {
     for await (const leader of election.observe({ signal })) {
       // Ourselves: elected this moment, or a key of ours that is about to go.
-      if (leader?.self !== true) next({ leader });
+      if (leader?.self === true) latest = undefined;
+      else next({ leader });
     }
     current.abort();
     await calls;

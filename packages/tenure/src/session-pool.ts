@@ -88,10 +88,10 @@ export class SessionPool {
 
   /** Revokes a lease, trying again until it must have expired by itself. */
   async #revoke(leaseId: bigint, ttlMs: number): Promise<void> {
-    const { clock, random, lease } = this.#etcd;
+    const { clock, random, lease, closed } = this.#etcd;
     const retry = new Retry(clock, random, REVOKE_BOUNDS);
     const expiresAt = clock.now() + ttlMs;
-    while (clock.now() < expiresAt) {
+    while (clock.now() < expiresAt && !closed.aborted) {
       try {
         await lease.revoke(leaseId);
         return;
@@ -99,7 +99,7 @@ export class SessionPool {
         // Refused for good, or gone already: its TTL takes care of what is left.
         const { code } = EtcdError.from(error);
         if (code !== "unavailable" && code !== "deadline-exceeded") return;
-        await retry.pause();
+        await retry.pause(closed);
       }
     }
   }

@@ -47,6 +47,7 @@ export class Session {
     this.ttlMs = ttlMs;
     this.#state = { t: "live", provenUntil: provenUntil(sentAt, ttlMs) };
     this.#armDeadline();
+    etcd.closed.addEventListener("abort", this.#onClosed);
     void this.#keepAlive();
   }
 
@@ -71,9 +72,14 @@ export class Session {
     this.#state = next;
     if (next.t === "live") return;
     this.#cancelDeadline?.();
+    this.#etcd.closed.removeEventListener("abort", this.#onClosed);
     this.#closing.abort();
     this.ended.emit(next.error);
   }
+
+  readonly #onClosed = (): void => {
+    this.end("closed", new TenureError("session-ended", "the client is closed"));
+  };
 
   /** One timer is enough: when it fires early because the lease was renewed meanwhile, it is set again. */
   #armDeadline(): void {
@@ -112,6 +118,8 @@ export class Session {
   #renewed(sentAt: number, ttlMs: number): void {
     if (this.#state.t === "ended") return;
     if (ttlMs <= 0) return this.#expire("etcd does not know it any more");
+    // What was not proven for a moment is over, even if the timer that says so is late.
+    if (!this.proven) return this.#expire("no keep-alive was answered in time");
     const proven = Math.max(this.#state.provenUntil, provenUntil(sentAt, ttlMs));
     this.#setState({ t: "live", provenUntil: proven });
   }
@@ -186,7 +194,7 @@ export async function grantSession(etcd: EtcdClient, ttlMs: number, signal: Abor
   let collisions = 0;
   /** Whether an earlier grant of this id may have been carried out. */
   let maybeGranted = false;
-  while (!signal.aborted) {
+  while (!signal.aborted && !etcd.closed.aborted) {
     const sentAt = etcd.clock.now();
     try {
       const granted = await etcd.lease.grant(seconds, { id });

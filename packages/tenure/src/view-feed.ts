@@ -152,7 +152,8 @@ export class ViewFeed {
         await retry.pause(signal);
       }
     }
-    this.#reads--;
+    // Ended before it was answered: whoever opens the feed again reads anew.
+    answered();
   }
 
   #report(error: EtcdError): void {

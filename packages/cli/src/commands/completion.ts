@@ -25,12 +25,13 @@ export function completion(shell: string, program: Command): number {
 function bash(program: Command): string {
   const flags = (command: Command): string => command.options.flatMap(words).join(" ");
   const commands = program.commands.map((command) => command.name());
+  const valued = program.options.filter((option) => option.required).flatMap(words);
   const cases = program.commands
     .filter((command) => command.options.length > 0)
     .map((command) => `    ${command.name()}) flags="$flags ${flags(command)}" ;;`);
   return `# bash completion for tenure; use: source <(tenure completion bash)
 _tenure() {
-  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} command= each
+  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} command= skip= each
   local flags="${flags(program)} --help"
   case $before in
     --cacert|--cert|--key|--password-file) COMPREPLY=($(compgen -f -- "$word")); return ;;
@@ -38,7 +39,10 @@ _tenure() {
     completion) COMPREPLY=($(compgen -W "${SHELLS.join(" ")}" -- "$word")); return ;;
   esac
   for each in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case " ${commands.join(" ")} " in *" $each "*) command=$each ;; esac
+    if [[ -n $skip ]]; then skip=
+    elif [[ " ${valued.join(" ")} " == *" $each "* ]]; then skip=1
+    elif [[ $each != -* && -z $command ]]; then command=$each
+    fi
   done
   case $command in
 ${cases.join("\n")}

@@ -34,15 +34,17 @@ export async function demo(flags: DemoFlags, settings: Settings): Promise<number
   using stopping = listenForStop();
   // Endpoints that stand in the environment are a store in use: the demo goes there only when told to.
   await using embedded = settings.storeNamed ? undefined : await startEmbed();
-  const endpoints = embedded === undefined ? (settings.connect.endpoints ?? []) : [embedded.endpoint];
-  await using client = connect({ ...settings.connect, endpoints });
+  // What the environment says of users and certificates is meant for another store than the embedded one.
+  const options = embedded === undefined ? settings.connect() : { endpoints: [embedded.endpoint] };
+  await using client = connect(options);
   await unlessStopped(stopping, client.ready({ signal: stopping.signal }));
   if (stopping.exitCode !== undefined) return stopping.exitCode;
-  const store = embedded === undefined ? `etcd at ${endpoints.join(", ")}` : "embedded etcd, in this process";
+  const store =
+    embedded === undefined ? `etcd at ${options.endpoints?.join(", ") ?? ""}` : "embedded etcd, in this process";
   const report: Report = json ? jsonReport() : picture ? pictureReport() : lineReport();
   await runDemo({
     client,
-    connect: { ...settings.connect, endpoints },
+    connect: options,
     store,
     nodes,
     failovers,

@@ -1,41 +1,52 @@
-import { connect, TenureError, type Term } from "tenure";
+import { systemClock } from "@tenure/etcd/runtime";
+import { type Client, connect, type Election, TenureError, type Term } from "tenure";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { note, printable, printJson, printLine } from "../output.ts";
 import type { Settings } from "../settings.ts";
-import { listenForStop, type Stopping, unlessStopped } from "../stopping.ts";
+import { listenForStop, type Stopping } from "../stopping.ts";
 
 /** `tenure elect NAME [VALUE]`: campaigns, prints key and value, holds the term until it is told to stop. */
 export async function elect(name: string, value: string | undefined, settings: Settings): Promise<number> {
-  await using client = connect(settings.connect);
+  await using client = connect(settings.connect());
   const election = client.election(name, { ttlMs: settings.ttlMs });
   using stopping = listenForStop();
-  await unlessStopped(stopping, client.ready({ signal: stopping.signal }));
-  if (stopping.exitCode !== undefined) return stopping.exitCode;
-  const term = await campaign((signal) => election.campaign(value, { signal }), stopping, settings);
+  const term = await untilElected(client, election, value, stopping, settings);
   if (term === undefined) return stopping.exitCode ?? ExitCode.internal;
   report(name, term, settings);
   await ended(term.signal, stopping.signal);
-  if (!stopping.signal.aborted) throw lost(term);
-  await term.resign();
+  if (!stopping.signal.aborted) {
+    // At once: closing the client may take a while if the store is gone.
+    note(`leadership lost: ${TenureError.from(term.signal.reason).message}`);
+    return ExitCode.leadershipLost;
+  }
+  await term.resign({ timeoutMs: RESIGN_TIMEOUT_MS });
   return ExitCode.ok;
 }
 
+/** Milliseconds to step down in; the key ends with its lease if the store does not answer. */
+const RESIGN_TIMEOUT_MS = 3000;
+
 /** The term, or undefined when the user stopped the wait. */
-async function campaign(
-  start: (signal: AbortSignal) => Promise<Term>,
+async function untilElected(
+  client: Client,
+  election: Election,
+  value: string | undefined,
   stopping: Stopping,
-  settings: Settings,
+  { timeoutMs }: Settings,
 ): Promise<Term | undefined> {
-  const { timeoutMs } = settings;
-  const timeout = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
+  const timeout = new AbortController();
+  const cancelTimeout =
+    timeoutMs === undefined ? undefined : systemClock.after(timeoutMs, () => timeout.abort(new Error("timeout")));
+  const signal = AbortSignal.any([stopping.signal, timeout.signal]);
   try {
-    return await start(timeout === undefined ? stopping.signal : AbortSignal.any([stopping.signal, timeout]));
+    await client.ready({ signal, ...(timeoutMs !== undefined && { timeoutMs }) });
+    return await election.campaign(value, { signal });
   } catch (error) {
     if (stopping.signal.aborted) return undefined;
-    if (timeout?.aborted === true) {
-      throw new CommandError(ExitCode.notElected, `not elected within ${(timeoutMs ?? 0) / 1000} s`);
-    }
-    throw error;
+    if (TenureError.from(error).code !== "aborted") throw error;
+    throw new CommandError(ExitCode.notElected, `not elected within ${(timeoutMs ?? 0) / 1000} s`);
+  } finally {
+    cancelTimeout?.();
   }
 }
 
@@ -60,8 +71,4 @@ function ended(...signals: readonly AbortSignal[]): Promise<void> {
       signal.addEventListener("abort", () => resolve(), { once: true });
     }
   });
-}
-
-function lost(term: Term): CommandError {
-  return new CommandError(ExitCode.leadershipLost, `leadership lost: ${TenureError.from(term.signal.reason).message}`);
 }

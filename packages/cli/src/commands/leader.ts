@@ -1,11 +1,11 @@
-import { connect } from "tenure";
+import { connect, isCandidate } from "tenure";
 import { ExitCode } from "../exit-codes.ts";
 import { leadershipJson, note, printable, printJson, printLine, table } from "../output.ts";
 import type { Settings } from "../settings.ts";
 
 /** `tenure leader NAME`: who leads. */
 export async function leader(name: string, settings: Settings): Promise<number> {
-  await using client = connect(settings.connect);
+  await using client = connect(settings.connect());
   const { candidates, revision } = await client.election(name).state({ timeoutMs: settings.timeoutMs });
   const first = candidates[0] ?? null;
   if (settings.output !== "table") printJson(leadershipJson(name, first, revision));
@@ -24,9 +24,10 @@ export async function leader(name: string, settings: Settings): Promise<number> 
 
 /** `tenure status NAME`: the leader and its standbys in order of succession. */
 export async function status(name: string, settings: Settings): Promise<number> {
-  await using client = connect(settings.connect);
+  await using client = connect(settings.connect());
   const { timeoutMs } = settings;
-  const { candidates, revision } = await client.election(name).state({ timeoutMs });
+  const election = client.election(name);
+  const { candidates, revision } = await election.state({ timeoutMs });
   const rows = await Promise.all(
     candidates.map(async (candidate, position) => {
       const lease = await client.etcd.lease.timeToLive(candidate.leaseId, { timeoutMs });
@@ -52,7 +53,7 @@ export async function status(name: string, settings: Settings): Promise<number> 
     return ExitCode.ok;
   }
   const line = (row: (typeof rows)[number]): string[] => [
-    row.position === 0 ? "leader" : row.position === 1 ? "next" : "standby",
+    roleOf(row.position, isCandidate(election.prefix, row.candidate.key, row.candidate.leaseId)),
     row.candidate.value,
     row.candidate.revision.toString(),
     row.ttlSeconds < 0 ? "gone" : `${row.ttlSeconds} s`,
@@ -60,4 +61,11 @@ export async function status(name: string, settings: Settings): Promise<number> 
   ];
   printLine(table([["ROLE", "VALUE", "TOKEN", "LEASE", "KEY"], ...rows.map(line)]));
   return ExitCode.ok;
+}
+
+/** A key of something else under the election's name holds a place in the queue, as etcd's other clients see it. */
+function roleOf(position: number, candidate: boolean): string {
+  if (!candidate) return "foreign key";
+  if (position === 0) return "leader";
+  return position === 1 ? "next" : "standby";
 }

@@ -6,7 +6,7 @@ import { listenForStop, unlessStopped } from "../stopping.ts";
 
 /** `tenure observe NAME`: a line for the current state and for each change, until it is told to stop. */
 export async function observe(name: string, settings: Settings): Promise<number> {
-  await using client = connect(settings.connect);
+  await using client = connect(settings.connect());
   const election = client.election(name);
   using stopping = listenForStop();
   await unlessStopped(stopping, client.ready({ signal: stopping.signal }));

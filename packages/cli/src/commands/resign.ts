@@ -1,18 +1,25 @@
-import { compare, connect, isTenureLease, remove } from "tenure";
+import { compare, connect, isCandidate, isTenureLease, remove } from "tenure";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { leadershipJson, note, printable, printJson, printLine } from "../output.ts";
 import type { Settings } from "../settings.ts";
 
 /** `tenure resign NAME`: makes whoever leads step down, by deleting its key if it still leads. */
 export async function resign(name: string, settings: Settings): Promise<number> {
-  await using client = connect(settings.connect);
+  await using client = connect(settings.connect());
   const { timeoutMs } = settings;
-  const { candidates, revision } = await client.election(name).state({ timeoutMs });
+  const election = client.election(name);
+  const { candidates, revision } = await election.state({ timeoutMs });
   const [leader] = candidates;
   if (leader === undefined) {
     if (settings.output !== "table") printJson(leadershipJson(name, null, revision));
     else note(`nobody leads ${name}`);
     return ExitCode.noLeader;
+  }
+  if (!isCandidate(election.prefix, leader.key, leader.leaseId)) {
+    throw new CommandError(
+      ExitCode.configuration,
+      `${leader.key} comes first under ${election.prefix} but is no candidate of this election; nothing was changed`,
+    );
   }
   const answer = await client
     .txn()

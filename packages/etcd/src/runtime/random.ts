@@ -11,7 +11,7 @@ export interface Random {
 /** Unpredictable: from the operating system. */
 export const systemRandom: Random = {
   fraction: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
-  bits: (count) => BigInt.asUintN(count, BigInt(`0x${randomBytes(Math.ceil(count / 8)).toString("hex")}`)),
+  bits: (count) => BigInt.asUintN(count, BigInt(`0x0${randomBytes(Math.ceil(count / 8)).toString("hex")}`)),
 };
 
 /** The same numbers for the same seed (the mulberry32 generator). For tests only: it is predictable. */
