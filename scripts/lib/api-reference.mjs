@@ -71,6 +71,7 @@ function declaration(text) {
   }
   return kept
     .filter((line) => !/^\s*(#private;|\/\/# )/.test(line))
+    .map((line) => line.trimEnd())
     .join("\n")
     .replace(/^export (declare )?/, "");
 }
@@ -89,5 +90,6 @@ function prose(comment) {
     .replaceAll(/^@throws /gm, "- Throws ")
     .replaceAll(/^@module\s*$/gm, "")
     .trim()
-    .split("\n");
+    .split("\n")
+    .map((line) => line.trimEnd());
 }

@@ -1,13 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { put } from "tenure";
-import { harness } from "./harness.ts";
-import type { Store } from "./store.ts";
+import type { Harness } from "./harness.ts";
 
 /** That a write guarded by a term is refused once the term is over. */
-export function fencingCases(start: () => Promise<Store>): void {
+export function fencingCases(h: Harness): void {
   describe("fencing", () => {
-    const h = harness(start);
-
     it("a guarded write succeeds during the term and is refused after a new one began", async () => {
       const name = h.name();
       const first = h.client();

@@ -1,14 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { harness, fired } from "./harness.ts";
-import type { Store } from "./store.ts";
-import { startProxy } from "../support/proxy.ts";
+import { type Harness, fired } from "./harness.ts";
 import { until } from "../support/until.ts";
 
 /** How a term ends, and that nothing says it leads afterwards. */
-export function lossCases(start: () => Promise<Store>): void {
+export function lossCases(h: Harness): void {
   describe("loss of leadership", () => {
-    const h = harness(start);
-
     it("after resign nothing says that it leads, and the key is gone", async () => {
       const client = h.client();
       const name = h.name();
@@ -86,7 +82,7 @@ export function lossCases(start: () => Promise<Store>): void {
     });
 
     it("with the connection cut, the signal fires before the key is gone from the store", async () => {
-      await using proxy = await startProxy(h.store.endpoint);
+      const proxy = await h.proxy();
       const client = h.client({ endpoints: [proxy.endpoint] });
       const watcher = h.client();
       const term = await client.election(h.name(), { ttlMs: 2000 }).campaign("a");
@@ -99,7 +95,7 @@ export function lossCases(start: () => Promise<Store>): void {
     });
 
     it("with the connection reset and refused, too", async () => {
-      await using proxy = await startProxy(h.store.endpoint);
+      const proxy = await h.proxy();
       const client = h.client({ endpoints: [proxy.endpoint] });
       const watcher = h.client();
       const term = await client.election(h.name(), { ttlMs: 2000 }).campaign("a");
@@ -110,7 +106,7 @@ export function lossCases(start: () => Promise<Store>): void {
     });
 
     it("a short cut costs neither the term nor the place in the queue", async () => {
-      await using proxy = await startProxy(h.store.endpoint);
+      const proxy = await h.proxy();
       const name = h.name();
       const client = h.client({ endpoints: [proxy.endpoint] });
       const standby = h.client({ endpoints: [proxy.endpoint] });
@@ -139,7 +135,7 @@ export function lossCases(start: () => Promise<Store>): void {
     });
 
     it("a campaign waits while the store is away and is elected when it is back", async () => {
-      await using proxy = await startProxy(h.store.endpoint);
+      const proxy = await h.proxy();
       proxy.cut();
       const client = h.client({ endpoints: [proxy.endpoint] });
       const campaign = client.election(h.name()).campaign("a");

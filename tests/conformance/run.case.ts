@@ -1,14 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { Leader, Term } from "tenure";
-import { harness } from "./harness.ts";
-import type { Store } from "./store.ts";
+import type { Harness } from "./harness.ts";
 import { settled, until } from "../support/until.ts";
 
 /** The long-lived node: leads, follows, stands again. */
-export function runCases(start: () => Promise<Store>): void {
+export function runCases(h: Harness): void {
   describe("run", () => {
-    const h = harness(start);
-
     const ended = (term: Term): Promise<void> =>
       new Promise((resolve) => term.signal.addEventListener("abort", () => resolve(), { once: true }));
 

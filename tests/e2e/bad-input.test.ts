@@ -85,7 +85,11 @@ describe("a command line that cannot be meant so", () => {
     ["a port of 0", ["leader", "x", "--endpoints", "http://127.0.0.1:0"], /port 0/],
     ["a malformed endpoint", ["leader", "x", "--endpoints", "http://:::"], /endpoint "http:\/\/:::" is malformed/],
     ["white space in an endpoint", ["leader", "x", "--endpoints", "http://a b"], /white space/],
-    ["an empty endpoint", ["leader", "x", "--endpoints", "http://a:1,,http://b:1"], /endpoint is empty, perhaps by a comma too many/],
+    [
+      "an empty endpoint",
+      ["leader", "x", "--endpoints", "http://a:1,,http://b:1"],
+      /endpoint is empty, perhaps by a comma too many/,
+    ],
     ["a path in an endpoint", ["leader", "x", "--endpoints", "http://a:1/v3"], /must end after the port/],
     ["a foreign scheme", ["leader", "x", "--endpoints", "ftp://a"], /ftp:\/\/ but must be http:\/\/ or https:\/\//],
     ["http and https mixed", ["leader", "x", "--endpoints", "http://a:1,https://b:1"], /mix http and https/],

@@ -36,7 +36,7 @@ export async function elected(elect: NodeProcess): Promise<string> {
 }
 
 /** Starts `tenure dev` on a free port. */
-export async function startDev(): Promise<Store> {
+async function startDev(): Promise<Store> {
   const { etcdctl } = await findEtcd("3.5");
   const dev = startTenure(["dev", "--listen", "127.0.0.1:0", "-o", "json"]);
   const { endpoint } = JSON.parse(await dev.line(/^\{/)) as { endpoint: string };

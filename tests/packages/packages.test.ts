@@ -74,7 +74,10 @@ describe("the packed packages, in an empty project", () => {
          await using etcd = connect({ endpoints: [server.endpoint] });
          const term: Term = await etcd.election("x", { ttlMs: 5000 }).campaign("v", { signal });
          await etcd.txn().if(...term.guard()).success(put("k", "v")).commit();
-         for await (const leader of etcd.election("x").observe()) { const each: Leader | null = leader; void each; break; }
+         for await (const leader of etcd.election("x").observe()) {
+           const each: Leader | null = leader;
+           return each?.revision ?? 0n;
+         }
          // @ts-expect-error a value is text or bytes
          await term.proclaim(1);
          const code: EtcdErrorCode = "compacted";

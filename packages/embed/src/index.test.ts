@@ -1,10 +1,10 @@
 import { connect as connectTcp } from "node:net";
 
 import { Auth, Cluster, KV, Lease, Maintenance, Watch } from "@tenure/etcd/rpc";
+import { ManualClock } from "@tenure/etcd/runtime";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { type EmbedServer, startEmbed } from "./index.ts";
-import { ManualClock } from "./testing/manual-clock.ts";
 import { RawGrpcClient } from "./testing/raw-grpc-client.ts";
 import { bytes } from "./testing/test-server.ts";
 

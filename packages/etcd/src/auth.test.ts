@@ -1,31 +1,14 @@
-import {
-  Code,
-  ConnectError,
-  type ConnectRouter,
-  createRouterTransport,
-  type HandlerContext,
-  type Transport,
-} from "@connectrpc/connect";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { describe, expect, it, vi } from "vitest";
 import { EtcdClient } from "./client.ts";
 import { EtcdError } from "./errors.ts";
-import { Auth, KV, Lease } from "./gen/rpc_pb.ts";
+import { Auth, KV, Lease, Watch } from "./gen/rpc_pb.ts";
+import { type Clock, systemClock } from "./runtime/clock.ts";
+import { ManualClock } from "./runtime/manual-clock.ts";
+import { failure } from "./testing/failure.ts";
+import { inMemory } from "./testing/in-memory.ts";
 
 const PASSWORD = "S3cret-pässword";
-
-/** Connect's transport within a process, which wants generators for the requests of a stream. */
-function inMemory(routes: (router: ConnectRouter) => void): Transport {
-  const inner = createRouterTransport(routes);
-  return {
-    unary: (...call) => inner.unary(...call),
-    stream: (method, signal, timeoutMs, header, input, values) =>
-      inner.stream(method, signal, timeoutMs, header, generated(input), values),
-  };
-}
-
-async function* generated<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
-  yield* items;
-}
 
 /** A store that knows one user and hands out tokens `t1`, `t2` ... of which the newest is valid. */
 class AuthStore {
@@ -54,7 +37,7 @@ class AuthStore {
     throw new ConnectError("etcdserver: invalid auth token", Code.Unauthenticated);
   }
 
-  client(password: string = PASSWORD): EtcdClient {
+  client(password: string = PASSWORD, clock: Clock = systemClock): EtcdClient {
     const transport = inMemory(({ rpc }) => {
       rpc(Auth.method.authenticate, async (request) => {
         const { gate } = this;
@@ -74,18 +57,21 @@ class AuthStore {
         await check(context);
         for await (const { ID } of requests) yield { ID, TTL: 10n };
       });
+      const watchAnswer = (context: HandlerContext): { created: true; canceled?: boolean; cancelReason?: string } => {
+        const token = context.requestHeader.get("token");
+        this.seen.push(token);
+        if (token === this.valid) return { created: true };
+        const cancelReason = "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token";
+        return { created: true, canceled: true, cancelReason };
+      };
+      rpc(Watch.method.watch, async function* (requests, context) {
+        yield watchAnswer(context);
+        // A watch that was refused leaves its stream open.
+        for await (const _ of requests);
+      });
     });
-    return new EtcdClient({ transport, auth: { user: "root", password } });
+    return new EtcdClient({ transport, clock, auth: { user: "root", password } });
   }
-}
-
-async function failure(call: Promise<unknown>): Promise<EtcdError> {
-  try {
-    await call;
-  } catch (error) {
-    return EtcdError.from(error);
-  }
-  throw new Error("the call succeeded");
 }
 
 /** Everything an error and its causes would show in a log. */
@@ -102,9 +88,19 @@ async function keepAliveOnce(client: EtcdClient): Promise<bigint> {
   try {
     for await (const { TTL } of answers) return TTL;
     throw new Error("no answer");
+  } catch (error) {
+    throw EtcdError.from(error);
   } finally {
     controller.abort();
   }
+}
+
+/** What a watch begins with. */
+async function watchOnce(client: EtcdClient, signal = new AbortController().signal): Promise<unknown> {
+  const watch = client.watch.watch("k", { signal });
+  const { value } = await watch.next();
+  await watch.return();
+  return value;
 }
 
 describe("a token", () => {
@@ -169,6 +165,51 @@ describe("a token", () => {
     expect((await failure(keepAliveOnce(client))).code).toBe("unauthenticated");
     expect(await keepAliveOnce(client)).toBe(10n);
     expect(store.issued).toBe(2);
+  });
+
+  it("that a watch was cancelled for is forgotten, so that the next watch has another", async () => {
+    const store = new AuthStore();
+    const client = store.client();
+    await client.kv.range("k");
+    store.valid = "lost in a restart";
+    expect((await failure(watchOnce(client))).code).toBe("unauthenticated");
+    expect(await watchOnce(client)).toMatchObject({ t: "created" });
+    expect(store.seen).toEqual(["t1", "t1", "t2"]);
+  });
+
+  it("that was replaced before its call was refused is not fetched again, and the call repeated", async () => {
+    const store = new AuthStore();
+    const client = store.client();
+    await client.kv.range("k");
+    store.valid = "lost in a restart";
+    let refuse: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (refuse = resolve));
+    store.refusalGate = () => gate;
+    const slow = client.kv.range("slow");
+    await vi.waitFor(() => expect(store.seen).toHaveLength(2));
+    store.refusalGate = () => Promise.resolve();
+    await client.kv.range("k");
+    refuse();
+    expect((await slow).count).toBe(1n);
+    expect(store.issued).toBe(2);
+  });
+
+  it("that does not come does not keep a call from being aborted, nor from its deadline", async () => {
+    const store = new AuthStore();
+    store.gate = new Promise(() => undefined);
+    const clock = new ManualClock();
+    const client = store.client(PASSWORD, clock);
+    const controller = new AbortController();
+    const aborted = failure(client.kv.range("k", { signal: controller.signal }));
+    const late = failure(client.kv.range("k", { timeoutMs: 50 }));
+    const aborting = failure(watchOnce(client, controller.signal));
+    await vi.waitFor(() => expect(clock.due).toContain(50));
+    controller.abort();
+    expect(await aborted).toMatchObject({ code: "aborted", mayHaveApplied: false });
+    expect((await aborting).code).toBe("aborted");
+    clock.advance(50);
+    expect(await late).toMatchObject({ code: "deadline-exceeded", mayHaveApplied: false });
+    expect(store.seen).toEqual([]);
   });
 
   it("is not blamed for a missing permission", async () => {

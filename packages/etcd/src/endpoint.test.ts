@@ -52,7 +52,15 @@ describe("an endpoint", () => {
     ["http://h:2379/v3", "must end after the port"],
     ["http://h:2379?x=1", "must end after the port"],
     ["http://h:2379#x", "must end after the port"],
+    ["http://h:9999?", "must end after the port"],
+    ["http://h:9999#", "must end after the port"],
+    ["http://h:9999/.", "must end after the port"],
+    ["http://h:9999\\", "must end after the port"],
+    ["http://h:0/", "port 0"],
+    ["h:00", "port 0"],
     ["http://a:1,http://b:2", "malformed"],
+    ["a,b", '"a,b" is malformed'],
+    ["2379", '"2379" is malformed'],
   ])("is refused when it is %j, saying what is wrong", (text, what) => {
     const error = errorOf(() => parseEndpoint(text));
     expect(error.code).toBe("invalid-argument");

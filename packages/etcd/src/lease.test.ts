@@ -1,21 +1,8 @@
-import { Code, ConnectError, type ConnectRouter, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { EtcdClient } from "./client.ts";
 import { type LeaseGrantRequest, Lease } from "./gen/rpc_pb.ts";
-
-/** Connect's transport within a process, which wants generators for the requests of a stream. */
-function inMemory(routes: (router: ConnectRouter) => void): Transport {
-  const inner = createRouterTransport(routes);
-  return {
-    unary: (...call) => inner.unary(...call),
-    stream: (method, signal, timeoutMs, header, input, values) =>
-      inner.stream(method, signal, timeoutMs, header, generated(input), values),
-  };
-}
-
-async function* generated<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
-  yield* items;
-}
+import { inMemory } from "./testing/in-memory.ts";
 
 describe("a lease", () => {
   it("is granted under the id asked for, with the TTL the server chose", async () => {

@@ -1,26 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ConnectRouter, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { EtcdClient } from "./client.ts";
 import { EtcdError } from "./errors.ts";
 import { Watch, type WatchCreateRequest, type WatchResponseSchema } from "./gen/rpc_pb.ts";
+import { inMemory } from "./testing/in-memory.ts";
 import type { WatchMessage, WatchOptions } from "./watch.ts";
 
 type Response = MessageInitShape<typeof WatchResponseSchema>;
-
-/** Connect's transport within a process, which wants generators for the requests of a stream. */
-function inMemory(routes: (router: ConnectRouter) => void): Transport {
-  const inner = createRouterTransport(routes);
-  return {
-    unary: (...call) => inner.unary(...call),
-    stream: (method, signal, timeoutMs, header, input, values) =>
-      inner.stream(method, signal, timeoutMs, header, generated(input), values),
-  };
-}
-
-async function* generated<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
-  yield* items;
-}
 
 /** A client whose watch gets these answers and then the end, or a failure. */
 function clientFor(responses: readonly Response[], created?: (request: WatchCreateRequest) => void): EtcdClient {

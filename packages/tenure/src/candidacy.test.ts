@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
-import type { EtcdClient } from "@tenure/etcd";
+import { type EtcdClient, type Op, remove } from "@tenure/etcd";
 import { type KeyValue, KeyValueSchema, type TxnResponse, TxnResponseSchema } from "@tenure/etcd/rpc";
-import { seededRandom, systemClock } from "@tenure/etcd/runtime";
-import { describe, expect, it } from "vitest";
+import { ManualClock, seededRandom } from "@tenure/etcd/runtime";
+import { describe, expect, it, vi } from "vitest";
 import { Candidacy } from "./candidacy.ts";
 import { Listeners } from "./listeners.ts";
 import type { SessionHold } from "./session-pool.ts";
@@ -22,13 +22,18 @@ function setUp() {
   const changed = new Listeners<Snapshot>();
   let snapshot: Snapshot | undefined;
   let answer: (response: TxnResponse) => void = () => undefined;
-  const commits: number[] = [];
+  /** What each transaction that was sent would do. */
+  const sent: (readonly Op[])[] = [];
+  let ops: readonly Op[] = [];
   const txn = {
     if: () => txn,
-    success: () => txn,
+    success: (...given: Op[]) => {
+      ops = given;
+      return txn;
+    },
     failure: () => txn,
     commit: () => {
-      commits.push(commits.length);
+      sent.push(ops);
       return new Promise<TxnResponse>((resolve) => (answer = resolve));
     },
   };
@@ -48,9 +53,9 @@ function setUp() {
     },
   };
   const session = { leaseId: LEASE_ID, proven: true, error: undefined, ended: new Listeners<TenureError>() };
-  const hold = { session, release: () => undefined, retire: () => undefined };
+  const hold = { session, release: vi.fn<() => void>(), retire: vi.fn<() => void>() };
   const candidacy = new Candidacy({
-    etcd: { kv: { txn: () => txn }, clock: systemClock, random: seededRandom(1) } as unknown as EtcdClient,
+    etcd: { kv: { txn: () => txn }, clock: new ManualClock(), random: seededRandom(1) } as unknown as EtcdClient,
     prefix: "e/",
     feed: feed as unknown as ViewFeed,
     hold: hold as unknown as SessionHold,
@@ -60,7 +65,7 @@ function setUp() {
     const range = { case: "responseRange" as const, value: { kvs: [...kvs] } };
     answer(create(TxnResponseSchema, { header: { revision }, succeeded: true, responses: [{ response: range }] }));
   };
-  return { candidacy, show, respond, session };
+  return { candidacy, show, respond, session, sent, hold };
 }
 
 describe("Candidacy", () => {
@@ -95,6 +100,23 @@ describe("Candidacy", () => {
     show([kv(KEY, 7n), kv("e/2", 8n, 2n)], 9n);
     await elected;
     expect(candidacy.leads).toBe(true);
+  });
+
+  it("that is left before the campaign's answer comes deletes the key that it put", async () => {
+    const { candidacy, respond, sent, hold } = setUp();
+    const controller = new AbortController();
+    const elected = candidacy.elected(controller.signal);
+    controller.abort();
+    await expect(elected).rejects.toMatchObject({ code: "aborted" });
+    const left = candidacy.leave();
+    respond([kv(KEY, 7n)], 7n);
+    await vi.waitFor(() => expect(sent).toHaveLength(2));
+    expect(sent[1]).toEqual([remove(KEY)]);
+    expect(hold.release).not.toHaveBeenCalled();
+    respond([], 8n);
+    await left;
+    expect(hold.release).toHaveBeenCalledOnce();
+    expect(hold.retire).not.toHaveBeenCalled();
   });
 
   it("does not lead while its lease is not proven, whatever the view shows", async () => {

@@ -66,7 +66,7 @@ export class Client implements AsyncDisposable {
         const over = error.code !== "unavailable" || clock.now() + RETRY_BOUNDS.firstMs >= deadline;
         // The last try was cut short by our own deadline; the one before it knew more.
         if (over) throw unreachable(error.code === "deadline-exceeded" ? (lastUnavailable ?? error) : error);
-        await retry.pause(signal);
+        await settledWithin(clock, retry.pause(signal), deadline - clock.now());
       }
     }
   }

@@ -198,7 +198,10 @@ export async function grantSession(etcd: EtcdClient, ttlMs: number, signal: Abor
     const sentAt = etcd.clock.now();
     try {
       const granted = await etcd.lease.grant(seconds, { id });
-      return new Session(etcd, id, Number(granted.TTL) * 1000, sentAt);
+      const session = new Session(etcd, id, Number(granted.TTL) * 1000, sentAt);
+      // The client may have been closed meanwhile, and then nobody would tell the session.
+      if (etcd.closed.aborted) session.end("closed", new TenureError("session-ended", "the client is closed"));
+      return session;
     } catch (thrown) {
       const error = EtcdError.from(thrown);
       const taken = error.code === "failed-precondition" && error.message.includes("already exists");

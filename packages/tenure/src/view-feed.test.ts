@@ -1,161 +1,11 @@
-import { create } from "@bufbuild/protobuf";
-import { EtcdError, type EtcdClient, type WatchMessage } from "@tenure/etcd";
-import { type Event, EventSchema, type KeyValue, KeyValueSchema } from "@tenure/etcd/rpc";
-import type { Clock } from "@tenure/etcd/runtime";
+import { EtcdError } from "@tenure/etcd";
 import { describe, expect, it } from "vitest";
-import type { Snapshot } from "./view.ts";
-import { ViewFeed } from "./view-feed.ts";
-
-async function turn(): Promise<void> {
-  await new Promise<void>((resolve) => setImmediate(resolve));
-}
-
-function kvOf(key: string, createRevision: bigint): KeyValue {
-  const fields = { key: Buffer.from(key), createRevision, modRevision: createRevision, lease: 7n };
-  return create(KeyValueSchema, fields);
-}
-
-function putAt(revision: bigint, key: string): Event {
-  return create(EventSchema, { type: 0, kv: kvOf(key, revision) });
-}
-
-function deleteAt(revision: bigint, key: string): Event {
-  return create(EventSchema, { type: 1, kv: { key: Buffer.from(key), modRevision: revision } });
-}
-
-/** One watch that the feed opened. */
-class Watch {
-  readonly signal: AbortSignal;
-  readonly options: unknown;
-  readonly #messages: WatchMessage[] = [];
-  #failure: EtcdError | undefined;
-  #wake: () => void = () => undefined;
-
-  constructor(signal: AbortSignal, options: unknown) {
-    this.signal = signal;
-    this.options = options;
-    signal.addEventListener("abort", () => this.#end(new EtcdError("aborted", "aborted")));
-  }
-
-  async created(revision: bigint): Promise<void> {
-    await this.send({ t: "created", revision, clusterId: 1n });
-  }
-
-  async events(revision: bigint, ...events: Event[]): Promise<void> {
-    await this.send({ t: "events", revision, events });
-  }
-
-  async send(message: WatchMessage): Promise<void> {
-    this.#messages.push(message);
-    this.#wake();
-    await turn();
-  }
-
-  async fail(error: EtcdError): Promise<void> {
-    this.#end(error);
-    await turn();
-  }
-
-  #end(error: EtcdError): void {
-    this.#failure ??= error;
-    this.#wake();
-  }
-
-  async *read(): AsyncGenerator<WatchMessage> {
-    for (;;) {
-      const message = this.#messages.shift();
-      if (message !== undefined) yield message;
-      else if (this.#failure !== undefined) throw this.#failure;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-  }
-}
-
-interface Read {
-  readonly answer: (revision: bigint, ...kvs: KeyValue[]) => Promise<void>;
-  readonly fail: (error: EtcdError) => Promise<void>;
-}
-
-/** A store that answers as the test says, and a feed of it. */
-class FakeStore {
-  readonly watches: Watch[] = [];
-  readonly reads: Read[] = [];
-  /** Pauses between attempts: they end when the test says so. */
-  readonly pauses = new Map<() => void, number>();
-  readonly #clock: Clock = {
-    now: () => 0,
-    date: () => new Date(0),
-    after: (delayMs, callback) => {
-      this.pauses.set(callback, delayMs);
-      return () => this.pauses.delete(callback);
-    },
-  };
-  readonly feed: ViewFeed;
-  readonly snapshots: string[] = [];
-  readonly refusals: string[] = [];
-
-  constructor() {
-    const etcd = {
-      clock: this.#clock,
-      random: { fraction: () => 1, bits: () => 0n },
-      watch: {
-        watch: (_keys: unknown, { signal, ...options }: { signal: AbortSignal }) => {
-          const watch = new Watch(signal, options);
-          this.watches.push(watch);
-          return watch.read();
-        },
-      },
-      kv: { range: (_keys: unknown, { signal }: { signal: AbortSignal }) => this.#read(signal) },
-    };
-    this.feed = new ViewFeed(etcd as unknown as EtcdClient, "e/");
-    this.feed.changed.add((snapshot) => this.snapshots.push(shown(snapshot)));
-    this.feed.refused.add((error) => this.refusals.push(error.code));
-  }
-
-  get watch(): Watch {
-    const watch = this.watches.at(-1);
-    if (watch === undefined) throw new Error("no watch was opened");
-    return watch;
-  }
-
-  get read(): Read {
-    const read = this.reads.at(-1);
-    if (read === undefined) throw new Error("nothing was read");
-    return read;
-  }
-
-  /** Ends every pause. */
-  async resume(): Promise<void> {
-    const callbacks = [...this.pauses.keys()];
-    this.pauses.clear();
-    for (const callback of callbacks) callback();
-    await turn();
-  }
-
-  #read(signal: AbortSignal): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      signal.addEventListener("abort", () => reject(new EtcdError("aborted", "aborted")));
-      this.reads.push({
-        answer: async (revision, ...kvs) => {
-          resolve({ kvs, header: { revision } });
-          await turn();
-        },
-        fail: async (error) => {
-          reject(error);
-          await turn();
-        },
-      });
-    });
-  }
-}
-
-function shown({ revision, entries }: Snapshot): string {
-  return `${revision}: ${entries.map(({ key }) => key).join(" ")}`.trim();
-}
+import { deleteAt, FakeElectionStore, kvOf, putAt } from "./testing/fake-election-store.ts";
+import { turn } from "./testing/turn.ts";
 
 describe("a view that opens", () => {
   it("watches from now on and reads at the same time", () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     expect([store.watches.length, store.reads.length]).toEqual([1, 1]);
     expect(store.watch.options).toEqual({});
@@ -163,7 +13,7 @@ describe("a view that opens", () => {
   });
 
   it("leaves the read to the campaign that announced one", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open(true);
     const offer = store.feed.expectRead();
     await store.watch.created(5n);
@@ -174,7 +24,7 @@ describe("a view that opens", () => {
   });
 
   it.each([5n, 6n])("is live with a read at revision %d when the watch stands at 5", async (revision) => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     await store.watch.created(5n);
     await store.read.answer(revision, kvOf("e/1", 3n));
@@ -184,7 +34,7 @@ describe("a view that opens", () => {
   });
 
   it("is live when the read is answered before the watch stands", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     await store.read.answer(5n, kvOf("e/1", 3n));
     await store.watch.created(5n);
@@ -194,7 +44,7 @@ describe("a view that opens", () => {
   });
 
   it("reads again when its read is older than the watch, and shows no event before that", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     await store.read.answer(4n, kvOf("e/1", 3n));
     await store.watch.created(5n);
@@ -208,7 +58,7 @@ describe("a view that opens", () => {
 
   it("reads by itself when the announced read is too old, or failed", async () => {
     for (const old of [[kvOf("e/1", 3n)], undefined]) {
-      const store = new FakeStore();
+      const store = new FakeElectionStore();
       store.feed.open(true);
       const offer = store.feed.expectRead();
       await store.watch.created(5n);
@@ -222,7 +72,7 @@ describe("a view that opens", () => {
   });
 
   it("applies the events that came before the read after it, those above it only", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     await store.watch.created(5n);
     await store.watch.events(6n, putAt(6n, "e/2"));
@@ -233,7 +83,7 @@ describe("a view that opens", () => {
   });
 
   it("repeats a read that failed", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     await store.watch.created(5n);
     await store.read.fail(new EtcdError("unavailable", "lost"));
@@ -245,8 +95,8 @@ describe("a view that opens", () => {
 });
 
 describe("a live view", () => {
-  async function live(): Promise<FakeStore> {
-    const store = new FakeStore();
+  async function live(): Promise<FakeElectionStore> {
+    const store = new FakeElectionStore();
     store.feed.open();
     await store.watch.created(5n);
     await store.read.answer(5n, kvOf("e/1", 3n));
@@ -298,7 +148,7 @@ describe("a live view", () => {
   });
 
   it("forgets the early events of a watch that broke before it was live", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     await store.watch.created(5n);
     await store.watch.events(6n, putAt(6n, "e/2"));
@@ -315,13 +165,13 @@ describe("a live view", () => {
     const pauses: number[] = [];
     for (let round = 0; round < 5; round++) {
       await store.watch.fail(new EtcdError("unavailable", "lost"));
-      pauses.push(...store.pauses.values());
+      pauses.push(...store.clock.due);
       await store.resume();
     }
     expect(pauses).toEqual([50, 100, 200, 400, 500]);
     await store.watch.created(5n);
     await store.watch.fail(new EtcdError("unavailable", "lost"));
-    expect([...store.pauses.values()]).toEqual([50]);
+    expect(store.clock.due).toEqual([50]);
   });
 });
 
@@ -329,7 +179,7 @@ describe("a store that refuses", () => {
   it.each(["permission-denied", "unauthenticated", "unimplemented", "invalid-argument"] as const)(
     "the watch as %s is told to whoever looks, and asked again",
     async (code) => {
-      const store = new FakeStore();
+      const store = new FakeElectionStore();
       store.feed.open();
       await store.watch.fail(new EtcdError(code, "no"));
       expect(store.refusals).toEqual([code]);
@@ -339,14 +189,14 @@ describe("a store that refuses", () => {
   );
 
   it("the read is told too", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     await store.read.fail(new EtcdError("permission-denied", "no"));
     expect(store.refusals).toEqual(["permission-denied"]);
   });
 
   it("for now only is not told", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     store.feed.open();
     for (const code of ["unavailable", "deadline-exceeded", "compacted", "internal", "resource-exhausted"] as const) {
       await store.watch.fail(new EtcdError(code, "later"));
@@ -360,22 +210,22 @@ describe("a store that refuses", () => {
 
 describe("a view that closes", () => {
   it("ends its watch, its read and every pause, and tells nobody of it", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     const close = store.feed.open();
     const [watch] = store.watches;
     await store.read.fail(new EtcdError("unavailable", "lost"));
-    expect(store.pauses.size).toBe(1);
+    expect(store.clock.due).toHaveLength(1);
     close();
     await turn();
     expect(watch?.signal.aborted).toBe(true);
-    expect(store.pauses.size).toBe(0);
+    expect(store.clock.due).toEqual([]);
     await turn();
     expect([store.watches.length, store.reads.length]).toEqual([1, 1]);
     expect([store.snapshots, store.refusals]).toEqual([[], []]);
   });
 
   it("shows nothing any more that arrives late", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     const close = store.feed.open();
     const { watch, read } = store;
     close();
@@ -386,7 +236,7 @@ describe("a view that closes", () => {
   });
 
   it("stays open while one of several users looks", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     const first = store.feed.open();
     const second = store.feed.open();
     first();
@@ -399,7 +249,7 @@ describe("a view that closes", () => {
   });
 
   it("starts from nothing when it is opened again", async () => {
-    const store = new FakeStore();
+    const store = new FakeElectionStore();
     const close = store.feed.open();
     await store.watch.created(5n);
     await store.read.answer(5n, kvOf("e/1", 3n));

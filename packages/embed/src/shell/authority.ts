@@ -1,9 +1,10 @@
 /**
  * Mends the `:authority` of clients that put a whole URL there.
  *
- * etcdctl 3.4 sends `http://host:port` as `:authority` for `endpoint status` and its like. etcd takes it, Node's HTTP/2
- * refuses it before our code sees anything, so the scheme is cut off the first request of a connection, in its bytes. The
- * later requests of the connection refer to that header by its number in the compression table (RFC 7541, 2.3.3).
+ * etcdctl 3.4 sends `http://host:port` as `:authority` for `endpoint status` and its like. etcd takes it, Node's
+ * HTTP/2 refuses it before our code sees anything, so the scheme is cut off the first request of a connection, in its
+ * bytes. The later requests of the connection refer to that header by its number in the compression table (RFC 7541,
+ * 2.3.3).
  *
  * @module
  */
@@ -61,7 +62,9 @@ export function emptySettings(): Buffer {
   return EMPTY_SETTINGS;
 }
 
-/** A HEADERS frame without a scheme in its `:authority`; the frame itself if there is none, or it is of another make. */
+/**
+ * A HEADERS frame without a scheme in its `:authority`; the frame itself if there is none, or it is of another make.
+ */
 function mendHeaders(frame: Buffer): Buffer {
   const flags = frame.readUInt8(4);
   if ((flags & FLAG_END_HEADERS) === 0 || (flags & FLAGS_PADDED_OR_PRIORITY) !== 0) return frame;

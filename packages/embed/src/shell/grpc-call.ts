@@ -91,7 +91,9 @@ function readMessages(stream: ServerHttp2Stream, taker: MessageTaker): void {
   const reader = new FrameReader(MAX_MESSAGE_BYTES);
   stream.on("data", (chunk: Uint8Array) => {
     if (taker.isEnded()) return;
-    attempt(() => reader.push(chunk).forEach((message) => taker.message(message)), taker.fail);
+    attempt(() => {
+      for (const message of reader.push(chunk)) taker.message(message);
+    }, taker.fail);
   });
   stream.on("end", () => {
     if (taker.isEnded()) return;

@@ -17,11 +17,10 @@ import {
   WatchRequestSchema,
   type WatchResponse,
 } from "@tenure/etcd/rpc";
-import { seededRandom } from "@tenure/etcd/runtime";
+import { ManualClock, seededRandom } from "@tenure/etcd/runtime";
 
 import { EtcdServer } from "../core/etcd-server.ts";
 import type { WatchStream } from "../core/watch-stream.ts";
-import { ManualClock } from "./manual-clock.ts";
 
 /** The bytes of a text. */
 export const bytes = (text: string): Uint8Array => Buffer.from(text);

@@ -13,6 +13,11 @@ function rawFrame(flags: number, length: number, body: Uint8Array = new Uint8Arr
   return Buffer.concat([prefix, body]);
 }
 
+/** The messages that a reader hands over for one chunk. */
+function read(reader: FrameReader, chunk: Uint8Array): Uint8Array[] {
+  return [...reader.push(chunk)];
+}
+
 /** Cuts bytes at the given places. */
 function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   const borders = [0, ...places.map((place) => place % (bytes.byteLength + 1)).toSorted((a, b) => a - b)];
@@ -41,7 +46,7 @@ describe("frames", () => {
       fc.property(messages, fc.array(fc.nat(), { maxLength: 30 }), (sent, places) => {
         const reader = new FrameReader(LIMIT_BYTES);
         const stream = Buffer.concat(sent.map((message) => frame(message)));
-        const received = cut(stream, places).flatMap((chunk) => reader.push(chunk));
+        const received = cut(stream, places).flatMap((chunk) => read(reader, chunk));
         expect(received.map((message) => [...message])).toEqual(sent.map((message) => [...message]));
         expect(() => reader.end()).not.toThrow();
       }),
@@ -51,24 +56,25 @@ describe("frames", () => {
   it("are read one byte at a time too", () => {
     const reader = new FrameReader(LIMIT_BYTES);
     const stream = Buffer.concat([frame(Buffer.from("one")), frame(Buffer.alloc(0)), frame(Buffer.from("two"))]);
-    const received = [...stream].flatMap((byte) => reader.push(Uint8Array.of(byte)));
+    const received = [...stream].flatMap((byte) => read(reader, Uint8Array.of(byte)));
     expect(received.map((message) => Buffer.from(message).toString())).toEqual(["one", "", "two"]);
   });
 
   it("leave messages alone that were handed out before", () => {
     const reader = new FrameReader(LIMIT_BYTES);
-    const first = reader.push(
+    const first = read(
+      reader,
       Buffer.concat([frame(Buffer.from("first")), frame(Buffer.from("second")).subarray(0, 7)]),
     );
-    reader.push(frame(Buffer.from("second")).subarray(7));
+    read(reader, frame(Buffer.from("second")).subarray(7));
     expect(first.map((message) => Buffer.from(message).toString())).toEqual(["first"]);
   });
 });
 
 describe("a reader", () => {
   it("takes a message as large as the limit and refuses one byte more", () => {
-    expect(new FrameReader(LIMIT_BYTES).push(frame(Buffer.alloc(LIMIT_BYTES)))).toHaveLength(1);
-    const error = errorOf(() => new FrameReader(LIMIT_BYTES).push(frame(Buffer.alloc(LIMIT_BYTES + 1))));
+    expect(read(new FrameReader(LIMIT_BYTES), frame(Buffer.alloc(LIMIT_BYTES)))).toHaveLength(1);
+    const error = errorOf(() => read(new FrameReader(LIMIT_BYTES), frame(Buffer.alloc(LIMIT_BYTES + 1))));
     expect(error.code).toBe(Code.ResourceExhausted);
     expect(error.message).toContain("1001 bytes");
     expect(error.message).toContain("limit of 1000");
@@ -77,14 +83,29 @@ describe("a reader", () => {
   it("refuses a message that is too large as soon as its length is known", () => {
     const reader = new FrameReader(LIMIT_BYTES);
     const prefix = rawFrame(0, 0xffff_ffff);
-    expect(reader.push(prefix.subarray(0, 4))).toEqual([]);
-    expect(errorOf(() => reader.push(prefix.subarray(4))).code).toBe(Code.ResourceExhausted);
+    expect(read(reader, prefix.subarray(0, 4))).toEqual([]);
+    expect(errorOf(() => read(reader, prefix.subarray(4))).code).toBe(Code.ResourceExhausted);
   });
 
   it("refuses a compressed message as unimplemented, and other flags as internal", () => {
-    expect(errorOf(() => new FrameReader(LIMIT_BYTES).push(rawFrame(1, 0))).code).toBe(Code.Unimplemented);
+    expect(errorOf(() => read(new FrameReader(LIMIT_BYTES), rawFrame(1, 0))).code).toBe(Code.Unimplemented);
     for (const flags of [2, 0x80, 0x81, 0xff]) {
-      expect(errorOf(() => new FrameReader(LIMIT_BYTES).push(rawFrame(flags, 0))).code).toBe(Code.Internal);
+      expect(errorOf(() => read(new FrameReader(LIMIT_BYTES), rawFrame(flags, 0))).code).toBe(Code.Internal);
+    }
+  });
+
+  it("hands over the messages before a bad frame, however the stream is cut, and goes on refusing it", () => {
+    const stream = Buffer.concat([frame(Buffer.from("one")), frame(Buffer.from("two")), rawFrame(1, 0)]);
+    for (let place = 0; place <= stream.byteLength; place++) {
+      const reader = new FrameReader(LIMIT_BYTES);
+      const received: string[] = [];
+      const error = errorOf(() => {
+        for (const chunk of cut(stream, [place])) {
+          for (const message of reader.push(chunk)) received.push(Buffer.from(message).toString());
+        }
+      });
+      expect([error.code, received]).toEqual([Code.Unimplemented, ["one", "two"]]);
+      expect(errorOf(() => read(reader, frame(Buffer.from("three")))).code).toBe(Code.Unimplemented);
     }
   });
 
@@ -92,14 +113,15 @@ describe("a reader", () => {
     const whole = frame(Buffer.from("message"));
     for (let length = 1; length < whole.byteLength; length++) {
       const reader = new FrameReader(LIMIT_BYTES);
-      expect(reader.push(whole.subarray(0, length))).toEqual([]);
+      expect(read(reader, whole.subarray(0, length))).toEqual([]);
       expect(errorOf(() => reader.end()).code).toBe(Code.DataLoss);
     }
   });
 
   it("reports a stream that ends inside a message after whole ones", () => {
     const reader = new FrameReader(LIMIT_BYTES);
-    const received = reader.push(
+    const received = read(
+      reader,
       Buffer.concat([frame(Buffer.from("whole")), frame(Buffer.from("cut")).subarray(0, 6)]),
     );
     expect(received).toHaveLength(1);
@@ -108,7 +130,7 @@ describe("a reader", () => {
 
   it("takes an end without any message", () => {
     const reader = new FrameReader(LIMIT_BYTES);
-    expect(reader.push(new Uint8Array())).toEqual([]);
+    expect(read(reader, new Uint8Array())).toEqual([]);
     expect(() => reader.end()).not.toThrow();
   });
 });

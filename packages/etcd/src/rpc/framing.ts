@@ -28,21 +28,27 @@ export class FrameReader {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** Takes the next bytes of the stream and returns the messages they complete, in order. */
-  push(chunk: Uint8Array): Uint8Array[] {
+  /**
+   * Takes the next bytes of the stream and hands over the messages that are complete, in order, each when it is asked
+   * for: those before a bad frame come before its error, however the stream was cut into chunks.
+   */
+  push(chunk: Uint8Array): Generator<Uint8Array, void, undefined> {
     this.#chunks.push(chunk);
     this.#bytes += chunk.byteLength;
-    const messages: Uint8Array[] = [];
-    for (;;) {
-      const length = this.#peekLength();
-      if (length === undefined || this.#bytes < PREFIX_BYTES + length) return messages;
-      messages.push(this.#take(PREFIX_BYTES + length).subarray(PREFIX_BYTES));
-    }
+    return this.#messages();
   }
 
   /** Throws when the stream ended inside a message. */
   end(): void {
     if (this.#bytes > 0) throw new ConnectError("the stream ended inside a message", Code.DataLoss);
+  }
+
+  *#messages(): Generator<Uint8Array, void, undefined> {
+    for (;;) {
+      const length = this.#peekLength();
+      if (length === undefined || this.#bytes < PREFIX_BYTES + length) return;
+      yield this.#take(PREFIX_BYTES + length).subarray(PREFIX_BYTES);
+    }
   }
 
   #peekLength(): number | undefined {

@@ -1,0 +1,75 @@
+import * as http2 from "node:http2";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { PutResponseSchema } from "./gen/rpc_pb.ts";
+import { failure } from "./testing/failure.ts";
+import { answer, clientOf, closeClients, FakeServer, WAIT } from "./testing/fake-server.ts";
+
+afterEach(closeClients);
+
+describe("a connection", () => {
+  it("is not used for new calls after a GOAWAY, while its open calls finish", async () => {
+    await using server = await FakeServer.start(() => undefined);
+    const client = clientOf([server]);
+    const first = client.kv.put("k", "v");
+    await vi.waitFor(() => expect(server.calls[0]?.messages).toHaveLength(1), WAIT);
+    server.onMessage = (call) => answer(call, PutResponseSchema, {});
+    for (const session of server.sessions) session.close();
+    await client.kv.put("k", "v");
+    expect(server.sessionsSeen).toBe(2);
+    expect(server.sessions.size).toBe(2);
+    const [open] = server.calls;
+    if (open !== undefined) answer(open, PutResponseSchema, {});
+    await expect(first).resolves.toBeDefined();
+    await vi.waitFor(() => expect(server.sessions.size).toBe(1), WAIT);
+  });
+
+  it("is made anew for a call that crossed the GOAWAY of the old one", async () => {
+    await using server = await FakeServer.start();
+    const client = clientOf([server]);
+    await client.kv.put("k", "v");
+    const [first] = server.calls;
+    server.onMessage = ({ stream }) => {
+      server.onMessage = (call) => answer(call, PutResponseSchema, {});
+      // The call that just came is not among those the server says it has read.
+      stream.session?.goaway(http2.constants.NGHTTP2_NO_ERROR, first?.stream.id);
+    };
+    await client.kv.put("k", "v");
+    expect([server.calls.length, server.sessionsSeen]).toEqual([3, 2]);
+    await client.kv.put("k", "v");
+    expect([server.calls.length, server.sessionsSeen]).toEqual([4, 2]);
+  });
+
+  it("is made anew after the server closed it", async () => {
+    await using server = await FakeServer.start();
+    const client = clientOf([server]);
+    await client.kv.put("k", "v");
+    for (const session of server.sessions) session.destroy();
+    await vi.waitFor(async () => {
+      await client.kv.put("k", "v");
+      expect(server.sessionsSeen).toBe(2);
+    }, WAIT);
+  });
+
+  it("that is closed ends its calls, and refuses others without asking anybody", async () => {
+    await using server = await FakeServer.start(() => undefined);
+    const client = clientOf([server]);
+    const call = failure(client.kv.put("k", "v"));
+    await vi.waitFor(() => expect(server.calls).toHaveLength(1), WAIT);
+    await client.close();
+    expect((await call).code).toBe("unavailable");
+    const refused = await failure(client.kv.put("k", "v"));
+    expect(refused).toMatchObject({ code: "unavailable", mayHaveApplied: false });
+    expect(refused.message).toContain("the client is closed");
+    await vi.waitFor(() => expect(server.sessions.size).toBe(0), WAIT);
+    expect(server.calls).toHaveLength(1);
+  });
+
+  it("that is closed while it is being made ends the calls that wait for it", async () => {
+    await using server = await FakeServer.start();
+    const client = clientOf([server]);
+    const call = failure(client.kv.put("k", "v"));
+    await client.close();
+    expect(await call).toMatchObject({ code: "unavailable", mayHaveApplied: false });
+    expect(server.calls).toHaveLength(0);
+  });
+});
