@@ -83,7 +83,7 @@ export class AuthTransport implements Transport {
     if (this.#state.t === "held") return this.#state.token;
     const asked = this.#state.t === "asking" ? this.#state.token : this.#ask();
     if (this.#state.t === "none") this.#state = { t: "asking", token: asked };
-    const deadline = timeoutMs === undefined ? undefined : this.#clock.now() + timeoutMs;
+    const deadline = timeoutMs === undefined ? undefined : this.#clock.monotonic() + timeoutMs;
     return CallScope.before(asked, this.#clock, signal, deadline);
   }
 

@@ -12,7 +12,7 @@ export class CallScope {
     this.#signal = signal;
     signal?.addEventListener("abort", this.#onAbort);
     if (deadline === undefined) return;
-    this.#cancelTimer = clock.after(deadline - clock.now(), () => {
+    this.#cancelTimer = clock.after(deadline - clock.monotonic(), () => {
       this.#listener?.(new EtcdError("deadline-exceeded", "no answer in time"));
     });
   }

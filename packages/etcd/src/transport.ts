@@ -55,7 +55,7 @@ export class Http2Transport implements Transport {
     _contextValues?: ContextValues,
   ): Promise<UnaryResponse<I, O>> {
     const body = toBinary(method.input, create(method.input, input));
-    const deadline = this.#clock.now() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const deadline = this.#clock.monotonic() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const bytes = await this.#overEndpoints(signal, deadline, (connection, session) =>
       this.#unaryOn(connection, session, method, header, body, signal, deadline),
     );
@@ -78,7 +78,7 @@ export class Http2Transport implements Transport {
     input: AsyncIterable<MessageInitShape<I>>,
     _contextValues?: ContextValues,
   ): Promise<StreamResponse<I, O>> {
-    const deadline = this.#clock.now() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const deadline = this.#clock.monotonic() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const message = await this.#overEndpoints(signal, deadline, (connection, session) =>
       Promise.resolve(this.#streamOn(connection, session, method, header, input, signal)),
     );
@@ -141,7 +141,7 @@ export class Http2Transport implements Transport {
   ): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       let answer: Uint8Array | undefined;
-      const headers = requestHeaders(connection, method, header, deadline - this.#clock.now());
+      const headers = requestHeaders(connection, method, header, deadline - this.#clock.monotonic());
       const bytesBefore = session.socket.bytesRead;
       const call = startCall(session, headers, {
         onMessage: (message) => (answer = message),

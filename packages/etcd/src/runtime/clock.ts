@@ -7,6 +7,8 @@ export interface Clock {
    * of the wall clock.
    */
   now(): number;
+  /** The same without the time spent suspended, and cheap: for the deadlines of single calls. */
+  monotonic(): number;
   /** Wall-clock time: for people to read, never for decisions. */
   date(): Date;
   /** Calls `callback` once, `delayMs` from now, and returns a function that cancels the call. */
@@ -26,15 +28,19 @@ const UPTIME_STEP_MS = 20;
  * forward looks like a suspend there, which can end a lease early but never late.
  */
 class SystemClock implements Clock {
-  readonly #startedHrtimeMs = hrtimeMs();
+  readonly #startedHrtimeMs = monotonicMs();
   readonly #startedUptimeMs = uptime() * 1000;
   #suspendedMs = 0;
 
   now(): number {
-    const running = hrtimeMs() - this.#startedHrtimeMs;
+    const running = this.monotonic();
     const missing = uptime() * 1000 - this.#startedUptimeMs - running - this.#suspendedMs;
     if (missing > UPTIME_STEP_MS) this.#suspendedMs += missing;
     return running + this.#suspendedMs;
+  }
+
+  monotonic(): number {
+    return monotonicMs() - this.#startedHrtimeMs;
   }
 
   date(): Date {
@@ -42,19 +48,19 @@ class SystemClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): () => void {
-    const dueAt = this.now() + delayMs;
     let timer: NodeJS.Timeout;
     const arm = (leftMs: number): void => {
       if (leftMs <= MAX_TIMER_MS) timer = setTimeout(callback, leftMs);
-      else timer = setTimeout(() => arm(dueAt - this.now()), MAX_TIMER_MS);
+      else timer = setTimeout(() => arm(leftMs - MAX_TIMER_MS), MAX_TIMER_MS);
     };
     arm(Math.max(0, delayMs));
     return () => clearTimeout(timer);
   }
 }
 
-function hrtimeMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
+/** CLOCK_MONOTONIC, as `performance.now()` reads it. */
+function monotonicMs(): number {
+  return performance.now();
 }
 
 /** The clock of this machine. */

@@ -21,6 +21,10 @@ export class ManualClock implements Clock {
     return this.#nowMs;
   }
 
+  monotonic(): number {
+    return this.#nowMs;
+  }
+
   date(): Date {
     return new Date(FIRST_DATE_MS + this.#nowMs);
   }
