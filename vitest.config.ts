@@ -17,6 +17,7 @@ const config: ViteUserConfig = defineConfig({
       project("unit", ["packages/*/src/**/*.test.ts"], 0),
       project("support", ["tests/support/**/*.test.ts"], 1),
       project("conformance", ["tests/conformance/**/*.test.ts"], 1),
+      project("faults", ["tests/faults/**/*.test.ts"], 1),
       project("interop", ["tests/interop/**/*.test.ts"], 3),
       project("e2e", ["tests/e2e/**/*.test.ts", "tests/packages/**/*.test.ts", "tests/docs/**/*.test.ts"], 2),
     ],

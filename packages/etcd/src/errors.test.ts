@@ -10,7 +10,7 @@ describe("a status of etcd", () => {
     [Code.AlreadyExists, "it exists", "failed-precondition", false],
     [Code.FailedPrecondition, "etcdserver: lease already exists", "failed-precondition", false],
     [Code.PermissionDenied, "etcdserver: permission denied", "permission-denied", false],
-    [Code.ResourceExhausted, "etcdserver: too many requests", "resource-exhausted", false],
+    [Code.ResourceExhausted, "etcdserver: too many requests", "unavailable", true],
     [Code.OutOfRange, "etcdserver: mvcc: required revision has been compacted", "compacted", false],
     [Code.OutOfRange, "etcdserver: mvcc: required revision is a future revision", "invalid-argument", false],
     [Code.OutOfRange, "etcdserver: too large lease TTL", "invalid-argument", false],

@@ -71,7 +71,11 @@ export function fromStatus(status: number, message: string, cause?: unknown): Et
   return new EtcdError(codeOf(status, message), message || `gRPC status ${status}`, { cause });
 }
 
+/** Messages of a server that is busy or changes its leader, whatever their status code: a later try will do. */
+const PASSING_MESSAGES: readonly string[] = ["not a primary lessor", "raft proposal dropped", "too many requests"];
+
 function codeOf(status: number, message: string): EtcdErrorCode {
+  if (PASSING_MESSAGES.some((text) => message.includes(text))) return "unavailable";
   if (AUTH_MESSAGES.some((text) => message.includes(text))) return "unauthenticated";
   switch (status) {
     case Code.InvalidArgument:
@@ -93,9 +97,6 @@ function codeOf(status: number, message: string): EtcdErrorCode {
       return "unimplemented";
     case Code.Unauthenticated:
       return "unauthenticated";
-    case Code.Unknown:
-      // An etcd member that just lost its leadership says this; another member, or a later try, will do.
-      return message.includes("not a primary lessor") ? "unavailable" : "internal";
     case Code.Canceled:
     case Code.Aborted:
     case Code.Unavailable:

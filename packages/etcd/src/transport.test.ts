@@ -197,9 +197,9 @@ describe("a deadline", () => {
     const client = clientOf([server], clock);
     await client.kv.put("k", "v");
     server.onMessage = () => undefined;
-    const call = failure(client.kv.put("k", "v", { timeoutMs: 700 }));
+    const call = failure(client.kv.put("k", "v", { timeoutMs: 1500 }));
     await vi.waitFor(() => expect(server.calls).toHaveLength(2), WAIT);
-    clock.advance(699);
+    clock.advance(1499);
     expect(server.sessions.size).toBe(1);
     clock.advance(1);
     const error = await call;
@@ -209,6 +209,21 @@ describe("a deadline", () => {
     await client.kv.put("k", "v");
     expect(server.sessionsSeen).toBe(2);
     await vi.waitFor(() => expect(server.sessions.size).toBe(1), WAIT);
+  });
+
+  it("leaves a connection alone when the caller was in a hurry", async () => {
+    await using server = await FakeServer.start();
+    const clock = new ManualClock();
+    const client = clientOf([server], clock);
+    await client.kv.put("k", "v");
+    server.onMessage = () => undefined;
+    const call = failure(client.kv.put("k", "v", { timeoutMs: 700 }));
+    await vi.waitFor(() => expect(server.calls).toHaveLength(2), WAIT);
+    clock.advance(700);
+    expect(await call).toMatchObject({ code: "deadline-exceeded" });
+    server.onMessage = (message) => answer(message, PutResponseSchema, {});
+    await client.kv.put("k", "v");
+    expect(server.sessionsSeen).toBe(1);
   });
 
   it("leaves a connection alone that brought something meanwhile", async () => {

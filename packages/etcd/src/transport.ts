@@ -24,6 +24,8 @@ type HeadersInit = ConstructorParameters<typeof Headers>[0];
 
 /** Milliseconds a call may take where its caller sets no limit. */
 const DEFAULT_TIMEOUT_MS = 5000;
+/** A connection that was silent for less is not given up: the caller may simply be in a hurry. */
+const MIN_SILENCE_MS = 1000;
 /** Answers may be large: a range of a whole prefix, a watch event that was not fragmented. */
 const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
@@ -100,7 +102,7 @@ export class Http2Transport implements Transport {
         return await this.#onEndpoint(connection, signal, deadline, attempt);
       } catch (thrown) {
         const error = EtcdError.from(thrown);
-        if (error.code === "unavailable" || error.code === "deadline-exceeded") this.#ranking.failed(connection);
+        if (error.code === "unavailable") this.#ranking.failed(connection);
         if (error.mayHaveApplied || error.code !== "unavailable") throw withPlace(error, connection.endpoint.url);
         failures.push({ url: connection.endpoint.url, error });
       }
@@ -143,6 +145,7 @@ export class Http2Transport implements Transport {
       let answer: Uint8Array | undefined;
       const headers = requestHeaders(connection, method, header, deadline - this.#clock.monotonic());
       const bytesBefore = session.socket.bytesRead;
+      const startedAt = this.#clock.monotonic();
       const call = startCall(session, headers, {
         onMessage: (message) => (answer = message),
         onEnd: (error) => {
@@ -155,7 +158,10 @@ export class Http2Transport implements Transport {
       });
       const scope = new CallScope(this.#clock, signal, deadline);
       scope.onEnd((error) => {
-        if (error.code === "deadline-exceeded" && session.socket.bytesRead === bytesBefore) connection.drop(session);
+        if (error.code === "deadline-exceeded" && this.#clock.monotonic() - startedAt >= MIN_SILENCE_MS) {
+          this.#ranking.failed(connection);
+          if (session.socket.bytesRead === bytesBefore) connection.drop(session);
+        }
         call.cancel(error);
       });
       publishRpc({

@@ -164,6 +164,10 @@ export class Candidacy {
         offer();
         const error = EtcdError.from(thrown);
         this.#inDoubt ||= error.mayHaveApplied;
+        if (error.code === "not-found") {
+          const gone = new TenureError("session-ended", "etcd does not know the lease any more", { cause: error });
+          this.#context.hold.session.end("expired", gone);
+        }
         if (!error.mayHaveApplied && error.code !== "unavailable") throw error;
         await retry.pause();
         continue;
@@ -208,7 +212,10 @@ export class Candidacy {
     hold.release();
   }
 
-  /** Deletes the key if it is still the one we put; false when it may be there, or may yet appear. */
+  /**
+   * Deletes the key if it is still the one we put; false when it may be there, or may yet appear. A key that cannot be
+   * deleted would lead for as long as its lease lives, so the session is given up then.
+   */
   async #deleteKey(): Promise<boolean> {
     const { etcd, hold } = this.#context;
     const retry = new Retry(etcd.clock, etcd.random, RETRY_BOUNDS);
@@ -222,11 +229,12 @@ export class Candidacy {
         await etcd.kv.txn().if(guard).success(remove(this.key)).commit({ timeoutMs: TRY_TIMEOUT_MS });
         return !this.#inDoubt;
       } catch (error) {
-        const { code } = EtcdError.from(error);
-        if (code !== "unavailable" && code !== "deadline-exceeded") return false;
+        // Anything but this may pass: a server that is busy, or changes its leader, refuses for a moment.
+        if (EtcdError.from(error).code === "permission-denied") break;
         await retry.pause();
       }
     }
+    hold.session.end("closed", new TenureError("session-ended", `the key ${this.key} could not be deleted`));
     return false;
   }
 }

@@ -4,7 +4,7 @@ import { valueBytes } from "./candidacy.ts";
 import { abortedError, isFatal, TenureError, withPermissionHelp } from "./errors.ts";
 import { DEFAULT_TTL_MS, ttlSeconds } from "./lease-timing.ts";
 import { type ElectionState, type Leader, type LeaderChange, observeLeaders, toLeader } from "./leader.ts";
-import type { ElectionRegistry, Place } from "./registry.ts";
+import { type ElectionRegistry, type Place, untilAborted } from "./registry.ts";
 import { type RunHandlers, runNode } from "./run.ts";
 import { Term } from "./term.ts";
 import { snapshotOf } from "./view.ts";
@@ -60,26 +60,8 @@ export class Election {
    * @throws TenureError `aborted` (after the key was deleted, or half a second); `nested-election`,
    * `permission-denied`, `unauthenticated`, `resource-exhausted` or `invalid-argument` when standing makes no sense
    */
-  async campaign(value: string | Uint8Array = this.#defaultValue(), options: WaitOptions = {}): Promise<Term> {
-    const bytes = valueBytes(value);
-    const signal = anySignal(options.signal, this.#registry.closing);
-    const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
-    for (;;) {
-      if (signal.aborted) throw abortReason(signal);
-      const place = await this.#registry.reserve(this.prefix, this.#ttlMs, signal);
-      try {
-        return await this.#stand(bytes, place, signal);
-      } catch (thrown) {
-        const left = place.leave();
-        this.#registry.inBackground(left);
-        const error = this.#explained(thrown);
-        if (signal.aborted || isFatal(error)) {
-          await settledWithin(this.#etcd.clock, left, LEAVE_WAIT_MS);
-          throw signal.aborted ? abortReason(signal) : error;
-        }
-      }
-      await retry.pause(signal);
-    }
+  campaign(value: string | Uint8Array = this.#defaultValue(), options: WaitOptions = {}): Promise<Term> {
+    return this.#campaign(value, options.signal, false);
   }
 
   /**
@@ -127,7 +109,42 @@ export class Election {
    * @throws whatever `lead` or `follow` throws while its own signal has not fired, after stepping down
    */
   run(handlers: RunHandlers, options: WaitOptions = {}): Promise<void> {
-    return runNode(this, this.#etcd, handlers, options.signal);
+    const node = {
+      campaign: (value = this.#defaultValue(), { signal }: WaitOptions = {}) => this.#campaign(value, signal, true),
+      observe: (wait?: WaitOptions) => this.observe(wait),
+    };
+    return runNode(node, this.#etcd, handlers, anySignal(options.signal, this.#registry.closing));
+  }
+
+  /** @param leavesByItself whether the caller resigns when the client closes, after its work has ended */
+  async #campaign(
+    value: string | Uint8Array,
+    callerSignal: AbortSignal | undefined,
+    leavesByItself: boolean,
+  ): Promise<Term> {
+    const bytes = valueBytes(value);
+    const signal = anySignal(callerSignal, this.#registry.closing);
+    if (signal.aborted) throw abortReason(signal);
+    const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
+    const place = await this.#registry.reserve(this.prefix, this.#ttlMs, leavesByItself, signal);
+    for (;;) {
+      try {
+        return await this.#stand(bytes, place, signal);
+      } catch (thrown) {
+        const error = this.#explained(thrown);
+        if (signal.aborted || isFatal(error)) {
+          const left = place.leave();
+          this.#registry.inBackground(left);
+          await settledWithin(this.#etcd.clock, left, LEAVE_WAIT_MS);
+          throw signal.aborted ? abortReason(signal) : error;
+        }
+        const left = place.vacate();
+        this.#registry.inBackground(left);
+        // Until its key is gone we do not stand again, unless we are told to stop: then the next try finds out.
+        await untilAborted(left, signal).catch(() => undefined);
+      }
+      await retry.pause(signal);
+    }
   }
 
   async #read(options: ReadOptions & { readonly limit?: number }): Promise<ElectionState> {
@@ -146,6 +163,7 @@ export class Election {
     await candidacy.elected(signal);
     const { state } = candidacy;
     if (state.t !== "leading") throw state.t === "over" ? state.error : new TenureError("internal", `is ${state.t}`);
+    place.elected();
     return new Term({
       etcd: this.#etcd,
       candidacy,

@@ -1,5 +1,5 @@
 import type { EtcdClient } from "@tenure/etcd";
-import { Candidacy } from "./candidacy.ts";
+import { Candidacy, type CandidacyState } from "./candidacy.ts";
 import { abortedError, TenureError } from "./errors.ts";
 import { SessionPool } from "./session-pool.ts";
 import { ViewFeed } from "./view-feed.ts";
@@ -17,6 +17,8 @@ export class ElectionRegistry {
   constructor(etcd: EtcdClient) {
     this.#etcd = etcd;
     this.#sessions = new SessionPool(etcd, (work) => this.inBackground(work));
+    // The client underneath may be closed by itself.
+    etcd.closed.addEventListener("abort", () => void this.close(), { once: true });
   }
 
   /** Aborts when the client closes. */
@@ -26,7 +28,10 @@ export class ElectionRegistry {
 
   /** The one view of an election in this client. */
   feed(prefix: string): ViewFeed {
-    const feed = this.#feeds.get(prefix) ?? new ViewFeed(this.#etcd, prefix);
+    const known = this.#feeds.get(prefix);
+    if (known !== undefined) return known;
+    for (const [other, feed] of this.#feeds) if (feed.idle) this.#feeds.delete(other);
+    const feed = new ViewFeed(this.#etcd, prefix);
     this.#feeds.set(prefix, feed);
     return feed;
   }
@@ -41,7 +46,7 @@ export class ElectionRegistry {
    *
    * @throws TenureError `invalid-argument` when the place is taken
    */
-  async reserve(prefix: string, ttlMs: number, signal: AbortSignal | undefined): Promise<Place> {
+  async reserve(prefix: string, ttlMs: number, leavesByItself: boolean, signal: AbortSignal): Promise<Place> {
     const id = `${ttlMs} ${prefix}`;
     for (;;) {
       if (this.closing.aborted) throw closedError();
@@ -52,7 +57,7 @@ export class ElectionRegistry {
       }
       await untilAborted(taken.free, signal);
     }
-    const place = new Place(() => this.#candidacies.delete(id));
+    const place = new Place(leavesByItself, () => this.#candidacies.delete(id));
     this.#candidacies.set(id, place);
     return place;
   }
@@ -85,10 +90,14 @@ export class ElectionRegistry {
     void settled.then(() => this.#background.delete(settled));
   }
 
-  /** Leaves every election; resolves when all keys are deleted and all leases given back. */
+  /**
+   * Leaves every election; resolves when all keys are deleted and all leases given back. A place whose owner leaves by
+   * itself, once its work has ended, is waited for.
+   */
   async close(): Promise<void> {
     this.#closing.abort(closedError());
-    await Promise.all([...this.#candidacies.values()].map((place) => place.leave()));
+    const places = [...this.#candidacies.values()];
+    await Promise.all(places.map((place) => (place.leavesByItself ? place.free : place.leave())));
     while (this.#background.size > 0) await Promise.all(this.#background);
   }
 }
@@ -97,12 +106,15 @@ export class ElectionRegistry {
 export class Place {
   /** Resolves when the place is free again. */
   readonly free: Promise<void>;
+  /** Whether whoever took the place gives it up when the client closes. */
+  readonly leavesByItself: boolean;
   readonly #onFree: () => void;
   #candidacy: Candidacy | undefined;
   #left: Promise<void> | undefined;
   #resolveFree: () => void = () => undefined;
 
-  constructor(remove: () => void) {
+  constructor(leavesByItself: boolean, remove: () => void) {
+    this.leavesByItself = leavesByItself;
     this.free = new Promise((resolve) => (this.#resolveFree = resolve));
     this.#onFree = () => {
       remove();
@@ -116,15 +128,27 @@ export class Place {
 
   occupy(candidacy: Candidacy): void {
     this.#candidacy = candidacy;
-    // A lost candidacy is no reason to keep the place: what it left behind goes with its lease.
-    candidacy.changed.add((state) => {
+  }
+
+  /** The candidate was elected. A lost term is no reason to keep the place: what it left behind goes with its lease. */
+  elected(): void {
+    const lost = (state: CandidacyState): void => {
       if (state.t === "over" && state.error.code === "leadership-lost") void this.leave();
-    });
+    };
+    this.#candidacy?.changed.add(lost);
+    if (this.#candidacy !== undefined) lost(this.#candidacy.state);
+  }
+
+  /** Has the candidacy leave, and keeps the place for another one. */
+  async vacate(): Promise<void> {
+    const candidacy = this.#candidacy;
+    this.#candidacy = undefined;
+    await candidacy?.leave();
   }
 
   /** Gives the place up, after the candidacy in it has left. Idempotent. */
   leave(): Promise<void> {
-    this.#left ??= (this.#candidacy?.leave() ?? Promise.resolve()).then(this.#onFree);
+    this.#left ??= this.vacate().then(this.#onFree);
     return this.#left;
   }
 }
@@ -133,8 +157,8 @@ function closedError(): TenureError {
   return new TenureError("aborted", "the client is closed");
 }
 
-async function untilAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return promise;
+/** Awaits something no longer than the signal lets us. Throws `aborted`. */
+export async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
   if (signal.aborted) throw abortedError(signal);
   let onAbort = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {

@@ -26,7 +26,7 @@ const RETRY_BOUNDS = { firstMs: 100, maxMs: 500 };
 
 /** See {@link Election.run}. */
 export async function runNode(
-  election: Election,
+  election: Pick<Election, "campaign" | "observe">,
   etcd: EtcdClient,
   handlers: RunHandlers,
   callerSignal: AbortSignal | undefined,
@@ -47,6 +47,7 @@ export async function runNode(
     }
   } finally {
     failed.abort();
+    await following.done.catch(() => undefined);
   }
   // Throws what `follow` threw, if that is what ended us.
   await following.done;
@@ -54,7 +55,7 @@ export async function runNode(
 
 /** The next term, or undefined when the wait for it was aborted. */
 async function elected(
-  election: Election,
+  election: Pick<Election, "campaign">,
   value: string | Uint8Array | undefined,
   signal: AbortSignal,
 ): Promise<Term | undefined> {
@@ -99,7 +100,11 @@ interface Following {
 }
 
 /** Calls `follow` for each leader, one call at a time, latest first, while not paused. */
-function followLeaders(election: Election, follow: RunHandlers["follow"], signal: AbortSignal): Following {
+function followLeaders(
+  election: Pick<Election, "observe">,
+  follow: RunHandlers["follow"],
+  signal: AbortSignal,
+): Following {
   if (follow === undefined) return { pause: () => undefined, resume: () => undefined, done: Promise.resolve() };
   let latest: { readonly leader: Leader | null } | undefined;
   let paused = false;
@@ -123,12 +128,15 @@ function followLeaders(election: Election, follow: RunHandlers["follow"], signal
     calls = calls.then(() => call(state));
   };
   const watch = async (): Promise<void> => {
-    for await (const leader of election.observe({ signal })) {
-      // Ourselves: elected this moment, or a key of ours that is about to go.
-      if (leader?.self === true) latest = undefined;
-      else next({ leader });
+    try {
+      for await (const leader of election.observe({ signal })) {
+        // Ourselves: elected this moment, or a key of ours that is about to go.
+        if (leader?.self === true) latest = undefined;
+        else next({ leader });
+      }
+    } finally {
+      current.abort();
     }
-    current.abort();
     await calls;
   };
   return {

@@ -23,6 +23,18 @@ describe("a grant", () => {
     expect(isTenureLease(session.leaseId)).toBe(true);
   });
 
+  it("that was slow is kept alive before it runs out", async () => {
+    const store = new FakeLeases();
+    const tookMs = 0.65 * TTL_MS;
+    store.onGrant = () => new Promise((resolve) => store.clock.after(tookMs, () => resolve(9n)));
+    const granted = store.session();
+    await passTime(store.clock, tookMs);
+    const session = await granted;
+    await passTime(store.clock, 1);
+    expect(session.proven).toBe(true);
+    expect(store.streams).toHaveLength(1);
+  });
+
   it("is repeated with the same id when its outcome is not known, and counts from the last attempt", async () => {
     const store = new FakeLeases();
     let repeatedAt = 0;

@@ -40,6 +40,7 @@ export class SessionPool {
 
   /** Joins the session for this TTL, granting a lease if there is none. */
   async acquire(ttlMs: number, signal: AbortSignal | undefined): Promise<SessionHold> {
+    if (signal?.aborted === true) throw abortedError(signal);
     const shared = this.#shared.get(ttlMs) ?? this.#grant(ttlMs);
     shared.users++;
     const release = once(() => this.#release(ttlMs, shared));
@@ -61,6 +62,7 @@ export class SessionPool {
       (session) => {
         this.#leaseIds.add(session.leaseId);
         session.ended.add(() => this.#retire(ttlMs, shared));
+        if (session.error !== undefined) this.#retire(ttlMs, shared);
       },
       () => this.#retire(ttlMs, shared),
     );
@@ -96,9 +98,9 @@ export class SessionPool {
         await lease.revoke(leaseId);
         return;
       } catch (error) {
-        // Refused for good, or gone already: its TTL takes care of what is left.
+        // Gone already, or refused for good: its TTL takes care of what is left.
         const { code } = EtcdError.from(error);
-        if (code !== "unavailable" && code !== "deadline-exceeded") return;
+        if (code === "not-found" || code === "permission-denied") return;
         await retry.pause(closed);
       }
     }

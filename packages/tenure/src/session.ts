@@ -46,9 +46,9 @@ export class Session {
     this.leaseId = leaseId;
     this.ttlMs = ttlMs;
     this.#state = { t: "live", provenUntil: provenUntil(sentAt, ttlMs) };
-    this.#armDeadline();
     etcd.closed.addEventListener("abort", this.#onClosed);
-    void this.#keepAlive();
+    this.#armDeadline();
+    void this.#keepAlive(sentAt);
   }
 
   /** Whether the lease certainly lives at this instant. */
@@ -94,16 +94,18 @@ export class Session {
   }
 
   /** Keeps one stream of keep-alives open, and opens another when it breaks or falls silent. */
-  async #keepAlive(): Promise<void> {
+  async #keepAlive(grantSentAt: number): Promise<void> {
     const { clock, random } = this.#etcd;
     const { signal } = this.#closing;
     const retry = new Retry(clock, random, RETRY_BOUNDS);
-    await pause(clock, keepAliveIntervalMs(this.ttlMs), signal);
+    // Counted from the grant's sending like everything else: a slow grant has used up some of the time already.
+    await pause(clock, Math.max(0, grantSentAt + keepAliveIntervalMs(this.ttlMs) - clock.now()), signal);
     while (this.#state.t === "live") {
       const round = new KeepAliveRound(this.#etcd, this.leaseId, this.ttlMs, (sentAt, ttlMs) => {
         retry.reset();
         this.#renewed(sentAt, ttlMs);
       });
+      const startedAt = clock.now();
       const error = await round.run(signal);
       if (signal.aborted) return;
       if (error.code === "permission-denied") {
@@ -111,7 +113,7 @@ export class Session {
         return;
       }
       // A stream that fell silent has cost time already: only one that failed at once is given a pause.
-      if (error.code !== "deadline-exceeded") await retry.pause(signal);
+      if (clock.now() - startedAt < keepAliveTimeoutMs(this.ttlMs)) await retry.pause(signal);
     }
   }
 

@@ -112,9 +112,8 @@ export class Term implements AsyncDisposable {
         this.#candidacy.stop(new TenureError("leadership-lost", `the key ${this.key} was deleted or overwritten`));
       }
     } catch (error) {
-      throw notFound(error)
-        ? new TenureError("leadership-lost", "the lease is gone", { cause: error })
-        : TenureError.from(error);
+      if (!notFound(error)) throw TenureError.from(error);
+      this.#candidacy.stop(new TenureError("leadership-lost", "the lease is gone", { cause: error }));
     }
     this.#assertHeld();
     this.#value = bytes;

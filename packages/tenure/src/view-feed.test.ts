@@ -176,7 +176,7 @@ describe("a live view", () => {
 });
 
 describe("a store that refuses", () => {
-  it.each(["permission-denied", "unauthenticated", "unimplemented", "invalid-argument"] as const)(
+  it.each(["permission-denied", "unimplemented", "invalid-argument"] as const)(
     "the watch as %s is told to whoever looks, and asked again",
     async (code) => {
       const store = new FakeElectionStore();
@@ -187,6 +187,16 @@ describe("a store that refuses", () => {
       expect(store.watches).toHaveLength(2);
     },
   );
+
+  it("the watch for its token is told only when the next token is refused too", async () => {
+    const store = new FakeElectionStore();
+    store.feed.open();
+    await store.watch.fail(new EtcdError("unauthenticated", "no"));
+    expect(store.refusals).toEqual([]);
+    await store.resume();
+    await store.watch.fail(new EtcdError("unauthenticated", "no"));
+    expect(store.refusals).toEqual(["unauthenticated"]);
+  });
 
   it("the read is told too", async () => {
     const store = new FakeElectionStore();

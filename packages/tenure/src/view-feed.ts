@@ -51,6 +51,11 @@ export class ViewFeed {
     return this.#snapshot;
   }
 
+  /** Whether nobody looks. */
+  get idle(): boolean {
+    return this.#users === 0;
+  }
+
   /**
    * Opens the feed for one more user; the returned function closes it for them.
    *
@@ -113,6 +118,8 @@ export class ViewFeed {
 
   async #watch(signal: AbortSignal): Promise<void> {
     const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
+    /** Whether the last watch was refused for its token, which is renewed for the next one. */
+    let staleToken = false;
     while (!signal.aborted) {
       this.#setState({ t: "opening", createdAt: undefined, early: [] });
       try {
@@ -120,12 +127,16 @@ export class ViewFeed {
           if (signal.aborted) return;
           if (message.t === "created") {
             retry.reset();
+            staleToken = false;
             if (this.#state.t === "opening") this.#setState({ ...this.#state, createdAt: message.revision });
             this.#settle();
           } else if (message.t === "events") this.#received(message.events);
         }
-      } catch (error) {
-        if (!signal.aborted) this.#report(EtcdError.from(error));
+      } catch (thrown) {
+        const error = EtcdError.from(thrown);
+        const renewing = error.code === "unauthenticated" && !staleToken;
+        staleToken = error.code === "unauthenticated";
+        if (!signal.aborted && !renewing) this.#report(error);
       }
       await retry.pause(signal);
     }
