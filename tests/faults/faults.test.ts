@@ -1,24 +1,30 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import { startEmbed } from "@tenure/embed";
 import { connect, type Leader, type Term } from "tenure";
 import { describe, expect, it } from "vitest";
+import { fromStatus } from "../../packages/etcd/src/errors.ts";
 import { startProxy } from "../support/proxy.ts";
 import { startEtcd } from "../support/real-etcd.ts";
 import { settled, until } from "../support/until.ts";
 import { faultyTransport, isDeletion } from "./faulty-store.ts";
+
+/** Status codes of gRPC. */
+const UNKNOWN = 2;
+const NOT_FOUND = 5;
+const PERMISSION_DENIED = 7;
+const RESOURCE_EXHAUSTED = 8;
 
 const ended = (term: Term): Promise<void> =>
   new Promise((resolve) => term.signal.addEventListener("abort", () => resolve(), { once: true }));
 
 describe("a store that refuses for a moment", () => {
   it.each([
-    [Code.ResourceExhausted, "etcdserver: too many requests"],
-    [Code.Unknown, "raft proposal dropped"],
+    [RESOURCE_EXHAUSTED, "etcdserver: too many requests"],
+    [UNKNOWN, "raft proposal dropped"],
   ])("does not keep a resigned leader's key on a lease that lives on: %s %s", async (code, message) => {
     await using store = await startEmbed();
     let refusals = 1;
     const transport = faultyTransport(store.endpoint, (method, request) => {
-      if (isDeletion(method, request) && refusals-- > 0) throw new ConnectError(message, code);
+      if (isDeletion(method, request) && refusals-- > 0) throw fromStatus(code, message);
     });
     await using client = connect({ transport });
     await using other = connect({ endpoints: [store.endpoint] });
@@ -33,7 +39,7 @@ describe("a store that refuses for a moment", () => {
   it("a deletion that is refused for good gives the lease up instead of leaving an absent leader", async () => {
     await using store = await startEmbed();
     const transport = faultyTransport(store.endpoint, (method, request) => {
-      if (isDeletion(method, request)) throw new ConnectError("etcdserver: permission denied", Code.PermissionDenied);
+      if (isDeletion(method, request)) throw fromStatus(PERMISSION_DENIED, "etcdserver: permission denied");
     });
     await using client = connect({ transport });
     await using other = connect({ endpoints: [store.endpoint] });
@@ -49,7 +55,7 @@ describe("a store that refuses for a moment", () => {
     await using store = await startEmbed();
     let gone = false;
     const transport = faultyTransport(store.endpoint, (method) => {
-      if (gone && method === "Txn") throw new ConnectError("etcdserver: requested lease not found", Code.NotFound);
+      if (gone && method === "Txn") throw fromStatus(NOT_FOUND, "etcdserver: requested lease not found");
     });
     await using client = connect({ transport });
     const term = await client.election("a").campaign("v");

@@ -1,10 +1,12 @@
-import type { Transport } from "@connectrpc/connect";
+import type { EtcdClientOptions } from "@tenure/etcd";
 import type { TxnRequest } from "@tenure/etcd/rpc";
 import { systemClock } from "@tenure/etcd/runtime";
 import { Connection } from "../../packages/etcd/src/connection.ts";
 import { EndpointRanking } from "../../packages/etcd/src/endpoint-ranking.ts";
 import { parseEndpoints } from "../../packages/etcd/src/endpoint.ts";
 import { Http2Transport } from "../../packages/etcd/src/transport.ts";
+
+type Transport = NonNullable<EtcdClientOptions["transport"]>;
 
 /** Looks at each unary request before it is sent; what it throws is the answer. */
 export type Fault = (method: string, request: unknown) => void;
@@ -14,13 +16,14 @@ export function faultyTransport(endpoint: string, fault: Fault): Transport {
   const options = { tls: undefined, clock: systemClock, connectTimeoutMs: 1000 };
   const connections = parseEndpoints([endpoint]).map((each) => new Connection(each, options));
   const inner = new Http2Transport(new EndpointRanking(connections), systemClock);
-  /* oxlint-disable typescript/no-unsafe-argument -- Connect names a type of headers that Node's types do not have */
   return {
     unary: async (...call) => {
       const [method, , , , input] = call;
       fault(method.name, input);
+      // oxlint-disable-next-line typescript/no-unsafe-argument -- Connect names a type that Node's types do not have
       return inner.unary(...call);
     },
+    // oxlint-disable-next-line typescript/no-unsafe-argument -- the same
     stream: (...call) => inner.stream(...call),
   };
 }
