@@ -5,8 +5,9 @@ import { KIND_TEXTS, type Failover, type NodeView, type Report, type Setting, su
 const HOME = "\u001b[H";
 const CLEAR_LINE = "\u001b[K";
 const CLEAR_BELOW = "\u001b[J";
-const ENTER = "\u001b[?1049h\u001b[?25l";
-const LEAVE = "\u001b[?25h\u001b[?1049l";
+/** The other screen, no cursor, and long lines cut instead of wrapped. */
+const ENTER = "\u001b[?1049h\u001b[?25l\u001b[?7l";
+const LEAVE = "\u001b[?7h\u001b[?25h\u001b[?1049l";
 /** Milliseconds of one column of the time line. */
 const COLUMN_MS = 250;
 const MAX_COLUMNS = 64;
@@ -118,7 +119,9 @@ class Picture {
             .split("\n")
             .map((row) => `  ${row}`)),
     ];
-    process.stdout.write(HOME + lines.map((line) => line + CLEAR_LINE).join("\n") + CLEAR_BELOW);
+    // In a small window the end is left out: who leads stands at the top.
+    const shown = lines.slice(0, process.stdout.rows);
+    process.stdout.write(HOME + shown.map((line) => line + CLEAR_LINE).join("\n") + CLEAR_BELOW);
   }
 }
 
