@@ -23,7 +23,7 @@ async function cliReference() {
   const { createProgram, environmentTwins, exitCodes } = await import(`${root}packages/cli/dist/program.js`);
   const program = createProgram(() => undefined);
   const flags = (command) =>
-    command.options.map((option) => `| \`${option.flags.replaceAll("|", "\\|")}\` | ${option.description} |`);
+    command.options.map((option) => `| \`${option.flags}\` | ${option.description}${standing(option)} |`);
   const section = (command) => [
     `## tenure ${command.name()}${command.registeredArguments.map((argument) => ` ${shown(argument)}`).join("")}`,
     "",
@@ -56,6 +56,7 @@ async function cliReference() {
     "| exit code | meaning |",
     "|---|---|",
     ...exitCodes.map(({ code, meaning }) => `| ${code} | ${meaning} |`),
+    "| 128+n | ended by signal n before it was elected (elect) |",
     "",
     ...program.commands.flatMap(section),
     "## JSON",
@@ -81,4 +82,8 @@ function shown(argument) {
 function sentence(text) {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
   return capital.endsWith(".") ? capital : `${capital}.`;
+}
+
+function standing({ defaultValue }) {
+  return typeof defaultValue === "string" ? ` (default: ${defaultValue})` : "";
 }

@@ -39,7 +39,8 @@ async function untilElected(
     timeoutMs === undefined ? undefined : systemClock.after(timeoutMs, () => timeout.abort(new Error("timeout")));
   const signal = AbortSignal.any([stopping.signal, timeout.signal]);
   try {
-    await client.ready({ signal, ...(timeoutMs !== undefined && { timeoutMs }) });
+    // By its own limit, so that a store that never answers is named as the reason.
+    await client.ready({ signal: stopping.signal, ...(timeoutMs !== undefined && { timeoutMs }) });
     return await election.campaign(value, { signal });
   } catch (error) {
     if (stopping.signal.aborted) return undefined;

@@ -9,7 +9,10 @@ export async function observe(name: string, settings: Settings): Promise<number>
   await using client = connect(settings.connect());
   const election = client.election(name);
   using stopping = listenForStop();
-  await unlessStopped(stopping, client.ready({ signal: stopping.signal }));
+  await unlessStopped(
+    stopping,
+    client.ready({ signal: stopping.signal, ...(settings.timeoutMs && { timeoutMs: settings.timeoutMs }) }),
+  );
   if (stopping.exitCode !== undefined) return stopping.exitCode;
   for await (const { leader, revision } of election.changes({ signal: stopping.signal })) {
     if (settings.output !== "table") printJson(leadershipJson(name, leader, revision));
