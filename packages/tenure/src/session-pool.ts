@@ -83,7 +83,8 @@ export class SessionPool {
   /** Ends a session and its lease, once it is known whether there is one. */
   async #giveBack(shared: Shared, ttlMs: number): Promise<void> {
     const session = await shared.granted.catch(() => undefined);
-    if (session === undefined) return;
+    // A session that ended runs out by itself: revoking its lease would take the margin to stop in from its user.
+    if (session === undefined || session.error !== undefined) return;
     session.end("closed", new TenureError("session-ended", "the session was given back"));
     await this.#revoke(session.leaseId, ttlMs);
   }
