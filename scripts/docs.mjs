@@ -23,9 +23,9 @@ async function cliReference() {
   const { createProgram, environmentTwins, exitCodes } = await import(`${root}packages/cli/dist/program.js`);
   const program = createProgram(() => undefined);
   const flags = (command) =>
-    command.options.map((option) => `| \`${option.flags}\` | ${option.description}${standing(option)} |`);
+    command.options.map((option) => `| \`${inTable(option.flags)}\` | ${option.description}${standing(option)} |`);
   const section = (command) => [
-    `## tenure ${command.name()}${command.registeredArguments.map((argument) => ` ${shown(argument)}`).join("")}`,
+    `## tenure ${[command.name(), ...command.registeredArguments.map(shown), ...needed(command)].join(" ")}`,
     "",
     `${sentence(command.description())}`,
     ...(command.options.length === 0 ? [] : ["", "| flag | meaning |", "|---|---|", ...flags(command)]),
@@ -56,7 +56,8 @@ async function cliReference() {
     "| exit code | meaning |",
     "|---|---|",
     ...exitCodes.map(({ code, meaning }) => `| ${code} | ${meaning} |`),
-    "| 128+n | ended by signal n before it was elected (elect) |",
+    "| 128+n | ended by signal n before it was elected (elect, run), or before it was done (transfer, doctor) |",
+    "| else | the program's own; 128+n when signal n ended it (run) |",
     "",
     ...program.commands.flatMap(section),
     "## JSON",
@@ -65,18 +66,31 @@ async function cliReference() {
     "",
     "- `elect`, `leader` and `resign` print, and `observe` prints a line for each change, the current state first:",
     '  `{"election","leader":{"key","value","revision","lease"}|null,"revision"}`',
+    "- `transfer`: the same for who leads then, with who led before (null when nothing was changed) and the keys of",
+    '  those that were skipped: `{"election","leader","revision","from":{…}|null,"skipped":["KEY",…]}`',
     '- `status`: `{"election","leader","revision","candidates":[…]}`, each candidate being',
     '  `{"position","key","value","revision","lease","ttlSeconds"}`',
     '- `dev`: `{"endpoint"}`',
     '- `demo --json`: `{"election","kind","from","to","token","failoverMs"}` for each failover, then',
     '  `{"summary":{…}}`',
+    "- `doctor`: one object, described in [diagnostics.md](diagnostics.md#tenure-doctor)",
     "",
   ].join("\n");
 }
 
 function shown(argument) {
   if (argument.argChoices !== undefined) return argument.argChoices.join("\\|");
+  if (argument.variadic) return `-- ${argument.name()} ARGS`;
   return argument.required ? argument.name() : `[${argument.name()}]`;
+}
+
+/** The flags that a command cannot do without. */
+function needed(command) {
+  return command.options.filter((option) => option.mandatory).map((option) => option.flags.replace(/[<>]/g, ""));
+}
+
+function inTable(text) {
+  return text.replaceAll("|", "\\|");
 }
 
 function sentence(text) {

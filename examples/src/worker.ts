@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { startEmbed } from "@tenure/embed";
-import { connect } from "tenure";
+import { connect, TenureError } from "tenure";
 
 const UNITS = 5;
 const UNIT_MS = 1000;
@@ -25,6 +25,9 @@ async function worker(name: string, endpoint: string, signal: AbortSignal): Prom
       console.log(`${name}: unit ${unit} of ${UNITS}`);
       await sleep(UNIT_MS, undefined, { signal: working });
     }
+  } catch (error) {
+    // `tenure transfer` wants another process to lead: that is no failure, and it takes place when we resign.
+    if (TenureError.from(term.signal.reason).code !== "not-leader") throw error;
   } finally {
     await term.resign(); // deletes the key and gives the lease back
     console.log(`${name}: resigned`);

@@ -50,7 +50,7 @@ export function lossCases(h: Harness): void {
       expect(term.held).toBe(false);
     });
 
-    it("the signal fires when somebody deletes the key and puts it again in one transaction", async () => {
+    it("the signal fires when somebody deletes the key and puts it again at once", async () => {
       const client = h.client();
       const term = await client.election(h.name()).campaign("a");
       await client.etcd.kv.delete(term.key);

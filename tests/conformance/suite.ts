@@ -11,6 +11,8 @@ import { lossCases } from "./loss.case.ts";
 import { runCases } from "./run.case.ts";
 import { sessionCases } from "./session.case.ts";
 import { skips, storeNames, type Skip, type StoreName } from "./skips.ts";
+import { transferCases } from "./transfer.case.ts";
+import { transferRequestCases } from "./transfer-request.case.ts";
 import { txnCases } from "./txn.case.ts";
 import { txnCompareCases } from "./txn-compare.case.ts";
 import { watchCases } from "./watch.case.ts";
@@ -38,6 +40,8 @@ const groups: readonly ((h: Harness) => void)[] = [
   lossCases,
   fencingCases,
   runCases,
+  transferCases,
+  transferRequestCases,
   cliCases,
 ];
 

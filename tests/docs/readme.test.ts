@@ -22,7 +22,7 @@ const PRELUDE = `
 describe("the documents", () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it.each(["README.md", "packages/tenure/README.md", "packages/etcd/README.md"])(
+  it.each(["README.md", "packages/tenure/README.md", "packages/etcd/README.md", "docs/diagnostics.md"])(
     "%s has snippets that run as they stand",
     async (document) => {
       const text = await readFile(join(root, document), "utf8");

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { settled } from "../support/until.ts";
+import { settled, until } from "../support/until.ts";
 import { etcd3Kind } from "./support/etcd3.ts";
 import { etcdctlKind } from "./support/etcdctl.ts";
 import { goKind } from "./support/go.ts";
@@ -116,7 +116,8 @@ describe.each(kinds)("$name", (kind) => {
       await on.queue(name, "mine", "next");
       await client.etcd.lease.revoke(term.leaseId);
       await settled(next.elected, { what: "election of the next" });
-      expect(term.held).toBe(false);
+      // Both learn of the revocation by their own watches.
+      await until(() => !term.held, { what: "the end of the term" });
       expect(term.signal.reason).toMatchObject({ code: "leadership-lost" });
     });
 

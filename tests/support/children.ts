@@ -16,6 +16,9 @@ const dieWithParent = process.platform === "linux" && existsSync(setpriv) ? [set
 export interface LaunchOptions {
   readonly cwd?: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Whom it runs as, for what refuses to run as root. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
 }
 
 /** Starts a child with piped stdio that does not outlive the test process. */

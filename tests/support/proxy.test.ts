@@ -82,6 +82,22 @@ describe("startProxy()", () => {
     await until(() => use.proxy.connections === 0, { what: "end of the connection" });
   });
 
+  it("strand() holds back what the open connections carry until heal(), and lets new ones work", async () => {
+    await using use = await setup();
+    const { socket, received } = use.connect();
+    socket.write("a");
+    await until(() => received() === "a", { what: "echo" });
+    use.proxy.strand();
+    socket.write("b");
+    const later = use.connect();
+    later.socket.write("c");
+    await until(() => later.received() === "c", { what: "echo" });
+    expect(received()).toBe("a");
+    expect(socket.destroyed).toBe(false);
+    use.proxy.heal();
+    await until(() => received() === "ab", { what: "echo" });
+  });
+
   it("passes a reset on", async () => {
     await using use = await setup();
     const { socket } = use.connect();

@@ -15,9 +15,11 @@ export interface Proxy extends AsyncDisposable {
   cut(): void;
   /** Keeps connections open, new ones too, and holds back what arrives, closes included, as a partition does. */
   blackhole(direction?: Direction): void;
+  /** The same in both directions, but only on the connections that are open: new ones work, as on another route. */
+  strand(): void;
   /** Passes everything on this much later, in each direction. */
   delay(durationMs: number): void;
-  /** Ends all faults. What a blackhole held back arrives now, as TCP's retransmissions do. */
+  /** Ends all faults. What was held back arrives now, as TCP's retransmissions do. */
   heal(): void;
   /** Resets all connections and stops listening. */
   stop(): Promise<void>;
@@ -59,6 +61,9 @@ export async function startProxy(target: string): Promise<Proxy> {
     blackhole: (direction = "both") => {
       faults.hole = direction;
     },
+    strand: () => {
+      for (const link of links) link.strand();
+    },
     delay: (durationMs) => {
       faults.delayMs = durationMs;
     },
@@ -98,11 +103,19 @@ class Link {
 
   reset(): void {
     this.#gone();
-    for (const socket of this.#sockets) if (!socket.destroyed) socket.resetAndDestroy();
+    for (const socket of this.#sockets) {
+      // Node never closes a socket that is reset while its end is on the way.
+      if (socket.writableEnded) socket.destroy();
+      else if (!socket.destroyed) socket.resetAndDestroy();
+    }
   }
 
   resume(): void {
-    for (const queue of this.#queues) queue.flush();
+    for (const queue of this.#queues) queue.resume();
+  }
+
+  strand(): void {
+    for (const queue of this.#queues) queue.strand();
   }
 }
 
@@ -119,6 +132,7 @@ class Queue {
   readonly #broken: () => void;
   readonly #items: Item[] = [];
   #bytes = 0;
+  #stranded = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(from: Socket, to: Socket, direction: Direction, faults: Faults, broken: () => void) {
@@ -141,10 +155,19 @@ class Queue {
     this.flush();
   }
 
+  strand(): void {
+    this.#stranded = true;
+  }
+
+  resume(): void {
+    this.#stranded = false;
+    this.flush();
+  }
+
   flush(): void {
     clearTimeout(this.#timer);
     const { hole } = this.#faults;
-    if (hole === "both" || hole === this.#direction) return;
+    if (this.#stranded || hole === "both" || hole === this.#direction) return;
     for (let item = this.#items[0]; item !== undefined; item = this.#items[0]) {
       const early = item.due - performance.now();
       if (early > 0) {

@@ -16,7 +16,7 @@ export interface EtcdctlResult {
 
 /** A real etcd of one member on loopback. */
 export interface RealEtcd extends AsyncDisposable {
-  /** Its client endpoint, `http://127.0.0.1:port`; it stays over a restart. */
+  /** Its client endpoint, `http://127.0.0.1:port`, or `https://`; it stays over a restart. */
   readonly endpoint: string;
   /** Its full version, such as "3.5.16". */
   readonly version: string;
@@ -44,6 +44,19 @@ export interface StartEtcdOptions {
   readonly version?: "3.4" | "3.5";
   /** Further flags of the server. */
   readonly args?: readonly string[];
+  /** Makes it speak TLS. */
+  readonly tls?: EtcdTls;
+}
+
+/** The files of an etcd that speaks TLS, in PEM. */
+export interface EtcdTls {
+  /** The authority that both sides trust. The server reads it when it starts. */
+  readonly caFile: string;
+  /** The server's certificate, which it reads for each connection. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Given, the server wants such a certificate of everybody, and etcdctl shows this one. */
+  readonly client?: { readonly certFile: string; readonly keyFile: string };
 }
 
 const startTimeoutMs = 20_000;
@@ -51,16 +64,22 @@ const etcdctlTimeoutMs = 20_000;
 const attempts = 5;
 
 /** Starts a real etcd with an empty store and waits until it serves. */
-export async function startEtcd({ version = "3.5", args = [] }: StartEtcdOptions = {}): Promise<RealEtcd> {
+export async function startEtcd({ version = "3.5", args = [], tls }: StartEtcdOptions = {}): Promise<RealEtcd> {
   const binaries = await findEtcd(version);
   for (let attempt = 1; ; attempt++) {
     const dir = await mkdtemp(join(tmpdir(), "tenure-etcd-"));
-    const [clientPort, peerPort] = await freePorts();
-    const endpoint = `http://127.0.0.1:${clientPort}`;
-    const flags = [...serverFlags(dir, endpoint, `http://127.0.0.1:${peerPort}`, version), ...args];
+    const [clientPort, peerPort, plainPort] = await freePorts();
+    const endpoint = `${tls === undefined ? "http" : "https"}://127.0.0.1:${clientPort}`;
+    // The health of a server that wants certificates is asked for where it wants none.
+    const healthUrl = tls === undefined ? endpoint : `http://127.0.0.1:${plainPort}`;
+    const flags = [
+      ...serverFlags(dir, endpoint, `http://127.0.0.1:${peerPort}`, version),
+      ...(tls === undefined ? [] : [...tlsFlags(tls), `--listen-metrics-urls=${healthUrl}`]),
+      ...args,
+    ];
     try {
-      const child = await serve(binaries.etcd, flags, endpoint);
-      return member(binaries, { child, flags, endpoint, dir });
+      const child = await serve(binaries.etcd, flags, healthUrl);
+      return member(binaries, { child, flags, endpoint, healthUrl, dir, env: tlsEnv(tls) });
     } catch (error) {
       await rm(dir, { recursive: true, force: true });
       // Between our look and its bind another process may take the port.
@@ -74,13 +93,16 @@ interface Member {
   child: ChildProcess;
   readonly flags: readonly string[];
   readonly endpoint: string;
+  readonly healthUrl: string;
   readonly dir: string;
+  /** What etcdctl needs to know beside the endpoint. */
+  readonly env: NodeJS.ProcessEnv;
 }
 
 function member(binaries: { etcd: string; etcdctl: string; version: string }, state: Member): RealEtcd {
-  const { endpoint, flags, dir } = state;
+  const { endpoint, healthUrl, flags, dir } = state;
   const controls = new Set<ChildProcess>();
-  const env = { ...cleanEnv(), ETCDCTL_API: "3", ETCDCTL_ENDPOINTS: endpoint };
+  const env = { ...cleanEnv(), ...state.env, ETCDCTL_API: "3", ETCDCTL_ENDPOINTS: endpoint };
 
   function spawnEtcdctl(...args: string[]): ChildProcessWithoutNullStreams {
     const child = launch(binaries.etcdctl, args, { env });
@@ -105,7 +127,7 @@ function member(binaries: { etcd: string; etcdctl: string; version: string }, st
     kill: () => killed(state.child),
     restart: async () => {
       await killed(state.child);
-      state.child = await serve(binaries.etcd, flags, endpoint);
+      state.child = await serve(binaries.etcd, flags, healthUrl);
     },
     stop,
     [Symbol.asyncDispose]: stop,
@@ -127,7 +149,19 @@ function serverFlags(dir: string, client: string, peer: string, version: string)
   ];
 }
 
-async function serve(etcd: string, flags: readonly string[], endpoint: string): Promise<ChildProcess> {
+function tlsFlags({ caFile, certFile, keyFile, client }: EtcdTls): string[] {
+  const flags = [`--cert-file=${certFile}`, `--key-file=${keyFile}`];
+  return client === undefined ? flags : [...flags, "--client-cert-auth", `--trusted-ca-file=${caFile}`];
+}
+
+function tlsEnv(tls: EtcdTls | undefined): NodeJS.ProcessEnv {
+  if (tls === undefined) return {};
+  const { caFile, client } = tls;
+  const own = client && { ETCDCTL_CERT: client.certFile, ETCDCTL_KEY: client.keyFile };
+  return { ETCDCTL_CACERT: caFile, ...own };
+}
+
+async function serve(etcd: string, flags: readonly string[], healthUrl: string): Promise<ChildProcess> {
   const child = launch(etcd, flags, { env: cleanEnv() });
   let log = "";
   child.stdout.resume();
@@ -142,7 +176,7 @@ async function serve(etcd: string, flags: readonly string[], endpoint: string): 
     await until(
       async () => {
         if (failure !== undefined || !runs(child)) return "gone";
-        return (await healthy(endpoint)) && "healthy";
+        return (await healthy(healthUrl)) && "healthy";
       },
       { timeoutMs: startTimeoutMs, what: "answer from etcd", intervalMs: 25 },
     );
@@ -154,8 +188,8 @@ async function serve(etcd: string, flags: readonly string[], endpoint: string): 
   }
 }
 
-async function healthy(endpoint: string): Promise<boolean> {
-  const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(2_000) });
+async function healthy(url: string): Promise<boolean> {
+  const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(2_000) });
   return /"health":\s*"?true/.test(await response.text());
 }
 
@@ -186,12 +220,11 @@ function cleanEnv(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^ETCD(CTL)?_/.test(name)));
 }
 
-async function freePorts(): Promise<[number, number]> {
-  const first = await listening();
-  const second = await listening(); // while the first is open, so that they differ
-  const ports: [number, number] = [first.port, second.port];
-  await Promise.all([first.close(), second.close()]);
-  return ports;
+async function freePorts(): Promise<[number, number, number]> {
+  // All are open at the same time, so that they differ.
+  const [first, second, third] = [await listening(), await listening(), await listening()];
+  await Promise.all([first.close(), second.close(), third.close()]);
+  return [first.port, second.port, third.port];
 }
 
 async function listening(): Promise<{ port: number; close: () => Promise<void> }> {

@@ -3,7 +3,7 @@ import type { TenureErrorCode } from "tenure";
 /** What the command's exit code says; the numbers follow sysexits.h. */
 export const ExitCode = {
   ok: 0,
-  /** `leader` and `resign`: nobody leads. */
+  /** `leader`, `resign` and `transfer`: nobody leads. */
   noLeader: 3,
   usage: 64,
   unreachable: 69,

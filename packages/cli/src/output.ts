@@ -8,7 +8,8 @@ interface LeaderJson {
   readonly lease: string;
 }
 
-function leaderJson(leader: Leader): LeaderJson {
+/** A leader or candidate as every command prints it. */
+export function leaderJson(leader: Leader): LeaderJson {
   return {
     key: leader.key,
     value: leader.value,

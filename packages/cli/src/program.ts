@@ -3,11 +3,15 @@ import { Argument, Command } from "commander";
 import { completion, SHELLS } from "./commands/completion.ts";
 import { demo } from "./commands/demo.ts";
 import { dev } from "./commands/dev.ts";
+import { doctor, type DoctorFlags } from "./commands/doctor.ts";
 import { elect } from "./commands/elect.ts";
 import { leader, status } from "./commands/leader.ts";
 import { observe } from "./commands/observe.ts";
 import { resign } from "./commands/resign.ts";
+import { run } from "./commands/run.ts";
+import { transfer } from "./commands/transfer.ts";
 import { ExitCode } from "./exit-codes.ts";
+import type { RunFlags } from "./run/plan.ts";
 import { type GlobalFlags, readSettings, type Settings } from "./settings.ts";
 
 export { environmentTwins } from "./settings.ts";
@@ -18,24 +22,52 @@ type Finish = (exitCode: number) => void;
 /** What each exit code says, for the help text and the documents. */
 export const exitCodes: readonly { readonly code: number; readonly meaning: string }[] = [
   { code: ExitCode.ok, meaning: "done" },
-  { code: ExitCode.noLeader, meaning: "nobody leads (leader, resign)" },
-  { code: ExitCode.usage, meaning: "usage: a flag, a name or a value that cannot be" },
+  { code: ExitCode.noLeader, meaning: "nobody leads (leader, resign, transfer)" },
+  { code: ExitCode.usage, meaning: "usage: a flag, a name or a value that cannot be; a transfer that is refused" },
   { code: ExitCode.unreachable, meaning: "store unreachable" },
   { code: ExitCode.internal, meaning: "a fault of this program" },
   { code: ExitCode.cannotListen, meaning: "the address cannot be listened on (dev)" },
-  { code: ExitCode.notElected, meaning: "not elected within --timeout (elect); the leader changed meanwhile (resign)" },
+  {
+    code: ExitCode.notElected,
+    meaning:
+      "not elected within --timeout (elect, run); the leader changed meanwhile (resign, transfer) or did not hand " +
+      "over within --timeout (transfer)",
+  },
   { code: ExitCode.permission, meaning: "wrong password or missing permission" },
-  { code: ExitCode.configuration, meaning: "bad configuration: a file, or keys of others under the name" },
-  { code: ExitCode.leadershipLost, meaning: "leadership lost (elect)" },
+  {
+    code: ExitCode.configuration,
+    meaning:
+      "bad configuration: a file, or keys of others under the name; times that cannot be kept (run); a problem found " +
+      "(doctor)",
+  },
+  { code: ExitCode.leadershipLost, meaning: "leadership lost (elect, run)" },
+  { code: 126, meaning: "the program cannot be executed (run)" },
+  { code: 127, meaning: "the program was not found (run)" },
 ];
 
 const HELP_END = `
 Exit codes:
 ${exitCodes.map(({ code, meaning }) => `  ${String(code).padEnd(4)} ${meaning}`).join("\n")}
-  128+n  ended by signal n before it was elected (elect)
+  128+n  ended by signal n before it was elected (elect, run), or before it was done (transfer, doctor)
+  else   the program's own; 128+n when signal n ended it (run)
 
 Each global flag has an environment twin: TENURE_ENDPOINTS for --endpoints, and so on, with ETCDCTL_ENDPOINTS as
 fallback. A password comes from --password-file or TENURE_PASSWORD, never from the command line.`;
+
+const TIMEOUT_HELP =
+  "how long to wait: for elect and run to be elected (default: for ever), for transfer to be done (10), for others 5";
+
+const TRANSFER_EXAMPLE = `
+Example: make node-b lead, wherever it stands in the queue
+  tenure transfer my-service --to node-b`;
+
+const RUN_EXAMPLE = `
+Example: one of several machines runs the program, and another when that ends
+  tenure run my-service --on-exit resign -- ./my-service --port 8080`;
+
+const DOCTOR_HELP = `
+It asks each endpoint by itself, and writes, some dozen times a second, a small key under NAMESPACEtenure-doctor/ on a
+lease with --ttl, which it revokes at the end. It ends with 0 if it finds no problem, warnings or not.`;
 
 /** The command `tenure`, with all its commands and flags. `finish` is told the exit code of the command that ran. */
 export function createProgram(finish: Finish): Command {
@@ -47,6 +79,7 @@ export function createProgram(finish: Finish): Command {
     .addHelpText("after", HELP_END);
   addGlobalFlags(program);
   addElectionCommands(program, finish);
+  addRunCommand(program, finish);
   addStoreCommands(program, finish);
   program
     .command("completion")
@@ -64,17 +97,21 @@ function addGlobalFlags(program: Command): void {
     .option("--cacert <FILE>", "certificate authorities to trust, PEM")
     .option("--cert <FILE>", "client certificate, PEM")
     .option("--key <FILE>", "key of the client certificate, PEM")
+    .option("--server-name <NAME>", "name the server's certificate must carry (default: the endpoint's host)")
     .option("--user <NAME>", "user of etcd")
     .option("--password-file <FILE>", "file that holds the user's password")
     .option("--ttl <SECONDS>", "time until others take over from a node that crashed (default: 10)")
-    .option("--timeout <SECONDS>", "how long to wait: for elect to be elected (default: for ever), for others 5");
+    .option("--timeout <SECONDS>", TIMEOUT_HELP);
 }
 
 function addElectionCommands(program: Command, finish: Finish): void {
   const named = (name: string, description: string): Command =>
     program.command(name).description(description).argument("<NAME>", "name of the election");
 
-  named("elect", "stand for election, print key and value when elected, hold until SIGINT or SIGTERM, then resign")
+  named(
+    "elect",
+    "stand for election, print key and value when elected, hold until SIGINT, SIGTERM or a transfer, then resign",
+  )
     .argument("[VALUE]", "what others see of this node (default: host-timestamp)")
     .action(async (name: string, value: string | undefined) => finish(await elect(name, value, settings(program))));
   named("observe", "print who leads, now and at every change").action(async (name: string) =>
@@ -87,6 +124,42 @@ function addElectionCommands(program: Command, finish: Finish): void {
   named("resign", "make the leader step down by deleting its key, and print it").action(async (name: string) =>
     finish(await resign(name, settings(program))),
   );
+  named("transfer", "make the leader hand over to a chosen candidate, and print who leads then and who did before")
+    .requiredOption("--to <KEY|VALUE>", "the candidate's key, or its value if no other candidate has the same")
+    .addHelpText("after", TRANSFER_EXAMPLE)
+    .action(async (name: string, options: { to: string }) =>
+      finish(await transfer(name, options.to, settings(program))),
+    );
+}
+
+function addRunCommand(program: Command, finish: Finish): void {
+  program
+    .command("run")
+    .description("run a program only while this node leads, and stop it before another node can")
+    .argument("<NAME>", "name of the election")
+    .argument("[CMD...]", "the program and its arguments, after --")
+    .option("--value <TEXT>", "what others see of this node (default: host-timestamp)")
+    .option("--stop-signal <NAME>", "what asks the program to stop", "SIGTERM")
+    .option("--stop-timeout <SECONDS>", "from the stop signal to SIGKILL (default: by the TTL, see --explain)")
+    .option(
+      "--on-exit <POLICY>",
+      "when the program ends: exit with its code, resign and stand again, or restart",
+      "exit",
+    )
+    .option("--max-restarts <N>", "with --on-exit restart: quick ends in a row until the term is given up", "5")
+    .option("--pre-promote <COMMAND>", "shell command before the program starts; its failure gives the term up")
+    .option("--on-promote <COMMAND>", "shell command when the program has started")
+    .option("--on-demote <COMMAND>", "shell command when the program has been stopped")
+    .option("--on-leader-change <COMMAND>", "shell command at every change of leader, on every node")
+    .option("--hook-timeout <SECONDS>", "how long each of these commands may take", "10")
+    .option("--standby-cmd <COMMAND>", "shell command that runs while this node does not lead")
+    .option("--no-guard", "do without the process that stops the program when this one dies or freezes")
+    .option("--contain <WAY>", "how the program's processes are held together: group, or cgroup on Linux", "group")
+    .option("--explain", "print the times that follow from --ttl and --stop-timeout, and end")
+    .addHelpText("after", RUN_EXAMPLE)
+    .action(async (name: string, command: string[], options: RunFlags) =>
+      finish(await run(name, command, options, settings(program))),
+    );
 }
 
 function addStoreCommands(program: Command, finish: Finish): void {
@@ -104,6 +177,13 @@ function addStoreCommands(program: Command, finish: Finish): void {
     .action(async (options: { nodes: string; failovers?: string; json?: boolean }) =>
       finish(await demo(options, settings(program))),
     );
+  program
+    .command("doctor")
+    .description("examine etcd, its latency and this machine's clocks, and say what failover time to expect")
+    .option("--duration <SECONDS>", "how long to measure", "5")
+    .option("--read-only", "write nothing: neither the lease nor the key that show how long a commit takes")
+    .addHelpText("after", DOCTOR_HELP)
+    .action(async (options: DoctorFlags) => finish(await doctor(options, settings(program))));
 }
 
 function settings(program: Command): Settings {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { parseEndpoints } from "@tenure/etcd";
 import type { AuthOptions, ConnectOptions, TlsOptions } from "tenure";
@@ -12,6 +12,7 @@ export interface GlobalFlags {
   readonly cacert?: string;
   readonly cert?: string;
   readonly key?: string;
+  readonly serverName?: string;
   readonly user?: string;
   readonly passwordFile?: string;
   readonly ttl?: string;
@@ -74,7 +75,7 @@ function readConnect(flags: GlobalFlags, env: Environment): ConnectOptions {
   return {
     endpoints: parsedEndpoints(endpoints),
     namespace: given("namespace")?.text,
-    tls: readTls(given("cacert"), given("cert"), given("key"), endpoints.text),
+    tls: readTls(given("cacert"), given("cert"), given("key"), given("serverName"), endpoints.text),
     auth: readAuth(given("user"), given("passwordFile"), flags.user, env),
   };
 }
@@ -88,6 +89,8 @@ export function environmentTwins(flag: string): string[] {
 function find(flag: string, text: string | undefined, env: Environment): Given | undefined {
   if (text !== undefined) return { text, from: `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` };
   for (const variable of environmentTwins(flag)) {
+    // In a program that `tenure run` started it is the candidate's key, not a file.
+    if (variable === "TENURE_KEY" && env["TENURE_TREE"] !== undefined) continue;
     const value = env[variable];
     if (value !== undefined && value !== "") return { text: value, from: variable };
   }
@@ -123,9 +126,10 @@ function readTls(
   cacert: Given | undefined,
   cert: Given | undefined,
   key: Given | undefined,
+  serverName: Given | undefined,
   endpoints: string,
 ): TlsOptions | undefined {
-  const first = cacert ?? cert ?? key;
+  const first = cacert ?? cert ?? key ?? serverName;
   if (first === undefined) return undefined;
   if (!endpoints.includes("https://")) {
     throw new CommandError(
@@ -137,9 +141,9 @@ function readTls(
     throw usage(cert === undefined ? "--key needs --cert as well" : "--cert needs --key as well");
   }
   const tls = {
-    ...(cacert !== undefined && { ca: readPem(cacert, "CERTIFICATE") }),
-    ...(cert !== undefined && { cert: readPem(cert, "CERTIFICATE") }),
-    ...(key !== undefined && { key: readPem(key, "PRIVATE KEY") }),
+    ca: cacert && readPem(cacert, "CERTIFICATE"),
+    cert: cert && readPem(cert, "CERTIFICATE"),
+    key: key && readPem(key, "PRIVATE KEY"),
   };
   try {
     createSecureContext(tls);
@@ -148,7 +152,17 @@ function readTls(
     const why = error instanceof Error ? error.message.replace(/^error:[0-9A-F]*:/, "") : String(error);
     throw new CommandError(ExitCode.configuration, `${which.join(", ")}: these cannot be used together: ${why}`);
   }
-  return tls;
+  return {
+    ...(canBeReadAgain(cacert) ? { caFile: cacert?.text } : { ca: tls.ca }),
+    ...(canBeReadAgain(cert) ? { certFile: cert?.text } : { cert: tls.cert }),
+    ...(canBeReadAgain(key) ? { keyFile: key?.text } : { key: tls.key }),
+    serverName: serverName?.text,
+  };
+}
+
+/** Whether a file can be named to who reads it for each connection, as it may be replaced: a pipe gives all at once. */
+function canBeReadAgain(given: Given | undefined): boolean {
+  return given !== undefined && statSync(given.text, { throwIfNoEntry: false })?.isFile() === true;
 }
 
 /** Reads a PEM file, which must hold at least one object of a kind. */

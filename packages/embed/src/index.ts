@@ -115,6 +115,9 @@ function tick(server: EtcdServer, clock: Clock): () => void {
   return () => cancel();
 }
 
+// For tools that tell this server from etcd.
+export { MEMBER_NAME } from "./core/etcd-server.ts";
+
 // For simulations and tests that bring their own time: the same server without a network.
 export { EtcdServer, type EtcdServerOptions } from "./core/etcd-server.ts";
 export { EtcdServerError } from "./core/errors.ts";

@@ -22,6 +22,7 @@ export class Call {
   readonly #listener: CallListener;
   #status: http2.IncomingHttpHeaders | undefined;
   #failure: EtcdError | undefined;
+  #responded = false;
   #ended = false;
 
   constructor(
@@ -41,7 +42,7 @@ export class Call {
       .on("data", (chunk: Buffer) => this.#onData(chunk))
       .on("end", () => this.#finish())
       .on("error", (error: NodeJS.ErrnoException) => {
-        this.#failure ??= streamError(error, this.#stream.rstCode);
+        this.#failure ??= streamError(error, this.#stream.rstCode, this.#responded);
       })
       .on("close", () => this.#finish());
   }
@@ -78,14 +79,17 @@ export class Call {
   #onHeaders(headers: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader): void {
     const status = headers[":status"] ?? 0;
     const contentType = headers["content-type"] ?? "";
-    if (status !== 200 || !contentType.startsWith("application/grpc")) {
+    const hasStatus = headers["grpc-status"] !== undefined;
+    // A gRPC server may say its status beside an HTTP status that is none of its own, and then its word counts.
+    if (!GRPC_CONTENT_TYPE.test(contentType) || (status !== 200 && !hasStatus)) {
       const answer = `HTTP status ${status}${contentType === "" ? "" : ` with ${contentType}`}`;
       this.cancel(
         new EtcdError(httpStatusCode(status), `the answer is not gRPC but ${answer}: is this etcd's client port?`),
       );
       return;
     }
-    if (headers["grpc-status"] !== undefined) this.#status = headers;
+    this.#responded = true;
+    if (hasStatus) this.#status = headers;
   }
 
   #onData(chunk: Buffer): void {
@@ -102,13 +106,20 @@ export class Call {
   #finish(): void {
     if (this.#ended) return;
     this.#ended = true;
+    // A server that ended the call waits for nothing more, but HTTP/2 keeps the stream until both sides have ended it.
+    if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end();
     this.#listener.onEnd(this.#failure ?? this.#endError());
+  }
+
+  #endWithoutStatus(): string {
+    if (this.#stream.session?.destroyed !== false) return "the connection was lost before the call ended";
+    return "the server ended the call without a status";
   }
 
   /** The error the server's status stands for; none for OK. */
   #endError(): EtcdError | undefined {
     const code = this.#status?.["grpc-status"];
-    if (code === undefined) return new EtcdError("unavailable", "the connection was lost before the call ended");
+    if (code === undefined) return new EtcdError("unavailable", this.#endWithoutStatus());
     if (code !== "0") {
       return fromStatus(Number(code), decodeGrpcMessage(String(this.#status?.["grpc-message"] ?? "")));
     }
@@ -121,6 +132,9 @@ export class Call {
   }
 }
 
+/** `application/grpc` with or without the name of an encoding or a parameter; `application/grpc-web` is another. */
+const GRPC_CONTENT_TYPE = /^application\/grpc(?:[+;]|$)/i;
+
 /** HTTP statuses that proxies answer with, as gRPC maps them. */
 function httpStatusCode(status: number): "unauthenticated" | "permission-denied" | "unimplemented" | "unavailable" {
   if (status === 401) return "unauthenticated";
@@ -129,8 +143,11 @@ function httpStatusCode(status: number): "unauthenticated" | "permission-denied"
   return "unavailable";
 }
 
-function streamError(error: NodeJS.ErrnoException, rstCode: number | undefined): EtcdError {
-  if (error.code === "ERR_HTTP2_STREAM_ERROR" && rstCode === HTTP2_REFUSED_STREAM) {
+function streamError(error: NodeJS.ErrnoException, rstCode: number | undefined, responded: boolean): EtcdError {
+  // The reason why the connection gave the session up.
+  if (error instanceof EtcdError) return error;
+  // Who has begun to answer has read the request, whatever it says afterwards.
+  if (error.code === "ERR_HTTP2_STREAM_ERROR" && rstCode === HTTP2_REFUSED_STREAM && !responded) {
     return new EtcdError("unavailable", "the server refused the call", {
       cause: error,
       mayHaveApplied: false,

@@ -1,15 +1,18 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import { AuthTransport, type AuthOptions } from "./auth.ts";
-import { Connection, type TlsOptions } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import { EtcdError } from "./errors.ts";
 import { EndpointRanking } from "./endpoint-ranking.ts";
-import { parseEndpoints } from "./endpoint.ts";
+import { type Endpoint, parseEndpoints } from "./endpoint.ts";
 import { Cluster, Maintenance, type MemberListResponse, type StatusResponse } from "./gen/rpc_pb.ts";
 import { type CallOptions, normalized, rpcOptions } from "./call-options.ts";
 import { KvClient } from "./kv.ts";
 import { LeaseClient } from "./lease.ts";
+import { Lineage, LineageTransport } from "./lineage.ts";
+import { RetryTransport } from "./retry.ts";
 import { type Clock, systemClock } from "./runtime/clock.ts";
 import { type Random, systemRandom } from "./runtime/random.ts";
+import type { TlsOptions } from "./tls.ts";
 import { Http2Transport } from "./transport.ts";
 import { WatchClient } from "./watch.ts";
 
@@ -23,6 +26,10 @@ export interface EtcdClientOptions {
   readonly connectTimeoutMs?: number | undefined;
   /** Replaces the network, in tests and in the simulation; endpoints and TLS are not used then. */
   readonly transport?: Transport | undefined;
+  /**
+   * Shared with another client of the same cluster, so that what one of them sees counts for both. Default: its own.
+   */
+  readonly lineage?: Lineage | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
 }
@@ -37,6 +44,8 @@ export class EtcdClient implements AsyncDisposable {
   readonly watch: WatchClient;
   readonly maintenance: MaintenanceClient;
   readonly cluster: ClusterClient;
+  /** What the answers so far have shown of the cluster's identity and progress. */
+  readonly lineage: Lineage;
   /** The time and the chance this client lives by. */
   readonly clock: Clock;
   readonly random: Random;
@@ -50,11 +59,16 @@ export class EtcdClient implements AsyncDisposable {
     this.clock = options.clock ?? systemClock;
     this.random = options.random ?? systemRandom;
     this.user = options.auth?.user;
+    this.lineage = options.lineage ?? new Lineage();
     let transport = options.transport;
     if (transport === undefined) {
-      this.#ranking = new EndpointRanking(connections(options, this.clock, this.random));
-      transport = new Http2Transport(this.#ranking, this.clock);
+      const given = inRandomOrder(parseEndpoints(options.endpoints ?? DEFAULT_ENDPOINTS), this.random);
+      const open = (endpoint: Endpoint): Connection => this.#connection(endpoint, options);
+      const ranking = new EndpointRanking(given.map(open));
+      this.#ranking = ranking;
+      transport = new Http2Transport(ranking, this.clock);
     }
+    transport = new LineageTransport(new RetryTransport(transport, this.clock, this.random), this.lineage);
     if (options.auth !== undefined) transport = new AuthTransport(transport, options.auth, this.clock);
     this.kv = new KvClient(transport);
     this.lease = new LeaseClient(transport);
@@ -77,6 +91,13 @@ export class EtcdClient implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #connection(
+    endpoint: Endpoint,
+    { tls, connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS }: EtcdClientOptions,
+  ): Connection {
+    return new Connection(endpoint, { tls, clock: this.clock, connectTimeoutMs });
   }
 }
 
@@ -108,11 +129,8 @@ export class ClusterClient {
   }
 }
 
-/** One connection for each endpoint, in an order of chance, so that many clients do not all start at one member. */
-function connections(options: EtcdClientOptions, clock: Clock, random: Random): Connection[] {
-  const endpoints = parseEndpoints(options.endpoints ?? DEFAULT_ENDPOINTS);
+/** Begins anywhere in the list, so that many clients do not all start at one member. */
+function inRandomOrder(endpoints: readonly Endpoint[], random: Random): Endpoint[] {
   const start = Math.floor(random.fraction() * endpoints.length);
-  const rotated = [...endpoints.slice(start), ...endpoints.slice(0, start)];
-  const connectTimeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
-  return rotated.map((endpoint) => new Connection(endpoint, { tls: options.tls, clock, connectTimeoutMs }));
+  return [...endpoints.slice(start), ...endpoints.slice(0, start)];
 }

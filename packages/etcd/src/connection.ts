@@ -1,20 +1,15 @@
 import * as http2 from "node:http2";
 import * as net from "node:net";
-import * as tls from "node:tls";
 import type { Endpoint } from "./endpoint.ts";
 import { EtcdError } from "./errors.ts";
+import {
+  type ConnectionEnd,
+  publishConnectionClosed,
+  publishConnectionFailed,
+  publishConnectionOpened,
+} from "./events.ts";
 import type { Clock } from "./runtime/clock.ts";
-
-/** How to prove who we are, and whom we trust. All texts are PEM. */
-export interface TlsOptions {
-  /** Certificate authorities to trust instead of the system's. */
-  readonly ca?: string | Uint8Array;
-  /** Our certificate, with `key`, where the server wants one. */
-  readonly cert?: string | Uint8Array;
-  readonly key?: string | Uint8Array;
-  /** The name the server's certificate must carry. Default: the host of the endpoint. */
-  readonly serverName?: string;
-}
+import { assertTlsOptions, connectTls, describeTlsAlert, describeTlsError, type TlsOptions } from "./tls.ts";
 
 /** One use of a connection: a session that is open, and what is known of it. */
 export interface OpenSession {
@@ -22,6 +17,8 @@ export interface OpenSession {
   readonly socket: net.Socket;
   /** Whether the other side has ever spoken HTTP/2. */
   readonly spoke: () => boolean;
+  /** Calls the listener when the other side announces its end; returns a function that takes the listener off. */
+  readonly onGoaway: (listener: () => void) => () => void;
 }
 
 type State =
@@ -35,6 +32,10 @@ type State =
   | { readonly t: "closed" };
 
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** Above Node's default of 128 it resets a stream and leaks; the size of a header block is bounded at 64 KiB anyway. */
+const MAX_HEADER_PAIRS = 65_536;
+/** Milliseconds for the answer to a ping that tells whether a session is still there. */
+const PING_TIMEOUT_MS = 1000;
 /** Megabytes Node may hold for one session; its default of 10 ends sessions that carry a large watch event. */
 const SESSION_MEMORY_MB = 256;
 
@@ -45,16 +46,20 @@ const SESSION_MEMORY_MB = 256;
  */
 export class Connection {
   readonly endpoint: Endpoint;
-  readonly #tls: TlsOptions | undefined;
+  readonly #tls: TlsOptions;
   readonly #clock: Clock;
   readonly #connectTimeoutMs: number;
   #state: State = { t: "idle" };
   /** Every session that is not closed yet, those after a GOAWAY included. */
   readonly #sessions = new Set<OpenSession>();
+  /** Why sessions come to their end, as far as it is known before. */
+  readonly #endings = new WeakMap<OpenSession, ConnectionEnd>();
 
+  /** Throws `invalid-argument` for options of TLS that cannot be. */
   constructor(endpoint: Endpoint, options: { tls?: TlsOptions | undefined; clock: Clock; connectTimeoutMs: number }) {
     this.endpoint = endpoint;
-    this.#tls = options.tls;
+    this.#tls = options.tls ?? {};
+    assertTlsOptions(endpoint, this.#tls);
     this.#clock = options.clock;
     this.#connectTimeoutMs = options.connectTimeoutMs;
   }
@@ -79,8 +84,33 @@ export class Connection {
   /** Gives up a session that does not answer, with all its streams. A newer session is left alone. */
   drop(session: OpenSession): void {
     if (this.#state.t === "open" && this.#state.session === session) this.#state = { t: "idle" };
+    this.#endings.set(session, this.#state.t === "closed" ? "closed" : "silent");
     session.http2.destroy();
     session.socket.destroy();
+  }
+
+  /**
+   * Takes note of a call without an answer in time. A session on which nothing arrived meanwhile is given up; another
+   * one is asked for a sign of life, because Node says nothing of a session that stopped reading after a protocol
+   * error.
+   */
+  suspect(session: OpenSession, silent: boolean): void {
+    if (silent || session.http2.closed || session.http2.destroyed) return this.drop(session);
+    const cancelTimer = this.#clock.after(PING_TIMEOUT_MS, () => this.drop(session));
+    try {
+      session.http2.ping((error) => {
+        if (error === null) cancelTimer();
+      });
+    } catch {
+      // Too many pings are under way, or the session is over: the timer decides.
+    }
+  }
+
+  /** Starts no more calls on a session; those that are open may go on. A newer session is left alone. */
+  retire(session: OpenSession): void {
+    if (this.#state.t === "open" && this.#state.session === session) this.#state = { t: "idle" };
+    this.#endings.set(session, "suspect");
+    if (!session.http2.closed) session.http2.close();
   }
 
   /** Ends the connection for good. */
@@ -108,8 +138,12 @@ export class Connection {
       await this.#connected(socket);
     } catch (error) {
       socket.destroy();
-      if (this.#state.t === "connecting") this.#state = { t: "idle" };
-      throw this.#connectError(error);
+      const failure = this.#connectError(error);
+      if (this.#state.t === "connecting") {
+        this.#state = { t: "idle" };
+        publishConnectionFailed(this.endpoint.url, failure);
+      }
+      throw failure;
     }
     if (this.#state.t === "closed") {
       socket.destroy();
@@ -117,21 +151,20 @@ export class Connection {
     }
     const session = this.#startHttp2(socket);
     this.#state = { t: "open", session };
+    publishConnectionOpened(this.endpoint.url);
     return session;
   }
 
   #openSocket(): net.Socket {
     const { host, port, secure } = this.endpoint;
-    const socket = secure
-      ? tls.connect({
-          host,
-          port,
-          ALPNProtocols: ["h2"],
-          ...(net.isIP(host) === 0 && { servername: host }),
-          ...tlsFields(this.#tls),
-        })
-      : net.connect({ host, port });
-    return socket.setNoDelay(true);
+    try {
+      const socket = secure ? connectTls(this.endpoint, this.#tls) : net.connect({ host, port });
+      return socket.setNoDelay(true);
+    } catch (error) {
+      const failure = this.#connectError(error);
+      publishConnectionFailed(this.endpoint.url, failure);
+      throw failure;
+    }
   }
 
   /** Settles once the socket is connected (and TLS agreed on), or cannot be in time. */
@@ -167,9 +200,15 @@ export class Connection {
       createConnection: () => socket,
       maxSessionMemory: SESSION_MEMORY_MB,
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+      maxHeaderListPairs: MAX_HEADER_PAIRS,
     });
     let spoke = false;
-    const open = { http2: session, socket, spoke: () => spoke };
+    const goaway = new Set<() => void>();
+    const onGoaway = (listener: () => void): (() => void) => {
+      goaway.add(listener);
+      return () => goaway.delete(listener);
+    };
+    const open = { http2: session, socket, spoke: () => spoke, onGoaway };
     session.once("remoteSettings", () => (spoke = true));
     const retire = (): void => {
       if (this.#state.t === "open" && this.#state.session === open) this.#state = { t: "idle" };
@@ -179,29 +218,41 @@ export class Connection {
     session.once("close", () => {
       this.#sessions.delete(open);
       retire();
+      publishConnectionClosed(this.endpoint.url, this.#endings.get(open) ?? "lost");
     });
-    // After a GOAWAY the streams that are open may finish, but a new one needs a new session.
-    session.once("goaway", retire);
+    // After a GOAWAY the calls that are open may finish, but a new one needs a new session.
+    session.once("goaway", () => {
+      retire();
+      // Said in answer to our own leave it means nothing to the calls that are open.
+      if (this.#endings.get(open) === "suspect") return;
+      this.#endings.set(open, "goaway");
+      for (const listener of Array.from(goaway)) listener();
+    });
     // The streams report the error to their callers.
     session.on("error", retire);
+    // Before the session hears of it, whose streams would show OpenSSL's words, and not know that nothing was read.
+    socket.prependListener("error", (error) => {
+      const alert = spoke ? undefined : describeTlsAlert(error, this.#tls);
+      if (alert !== undefined) session.destroy(refusedBefore(alert, error));
+    });
     return open;
+  }
+
+  #describe(error: Error): string {
+    const { endpoint } = this;
+    return (endpoint.secure && describeTlsError(error, endpoint, this.#tls)) || describeSocketError(error, endpoint);
   }
 
   #connectError(error: unknown): EtcdError {
     if (error instanceof EtcdError) return error;
-    const reason = error instanceof Error ? describeSocketError(error, this.endpoint) : String(error);
-    return new EtcdError("unavailable", reason, { cause: error, mayHaveApplied: false });
+    const reason = error instanceof Error ? this.#describe(error) : String(error);
+    return refusedBefore(reason, error);
   }
 }
 
-function tlsFields(options: TlsOptions | undefined): tls.ConnectionOptions {
-  const pem = (text: string | Uint8Array): string | Buffer => (typeof text === "string" ? text : Buffer.from(text));
-  return {
-    ...(options?.ca !== undefined && { ca: pem(options.ca) }),
-    ...(options?.cert !== undefined && { cert: pem(options.cert) }),
-    ...(options?.key !== undefined && { key: pem(options.key) }),
-    ...(options?.serverName !== undefined && { servername: options.serverName }),
-  };
+/** The error of a connection that was refused before anything was asked of it. */
+function refusedBefore(reason: string, cause: unknown): EtcdError {
+  return new EtcdError("unavailable", reason, { cause, mayHaveApplied: false });
 }
 
 /** What an operator needs to hear about a connection that could not be made. */
@@ -215,25 +266,8 @@ function describeSocketError(error: Error & { code?: string }, endpoint: Endpoin
     case "EHOSTUNREACH":
     case "ENETUNREACH":
       return "no route to that host";
-    case "EPROTO":
-    case "ERR_SSL_WRONG_VERSION_NUMBER":
-    case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
-      return /wrong.version.number|packet.length|unknown.protocol/i.test(error.message)
-        ? "it does not speak TLS: is it an http:// endpoint?"
-        : `TLS failed: ${error.message}`;
-    case "ERR_TLS_CERT_ALTNAME_INVALID":
-      return "the server's certificate is for another name";
-    case "CERT_HAS_EXPIRED":
-      return "the server's certificate has expired";
-    case "SELF_SIGNED_CERT_IN_CHAIN":
-    case "DEPTH_ZERO_SELF_SIGNED_CERT":
-    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
-    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
-      return "the server's certificate is not signed by an authority we trust: is --cacert right?";
     case "ECONNRESET":
-      return endpoint.secure
-        ? "the connection was closed during the TLS handshake: is it an http:// endpoint?"
-        : "the connection was reset";
+      return "the connection was reset";
     default:
       return error.message;
   }

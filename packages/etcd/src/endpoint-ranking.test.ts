@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Connection } from "./connection.ts";
-import { EndpointRanking } from "./endpoint-ranking.ts";
+import { type CallPlace, EndpointRanking } from "./endpoint-ranking.ts";
 import { parseEndpoint } from "./endpoint.ts";
 import { systemClock } from "./runtime/clock.ts";
 
@@ -8,9 +8,9 @@ const [a, b, c] = ["a", "b", "c"].map(
   (host) => new Connection(parseEndpoint(host), { clock: systemClock, connectTimeoutMs: 100 }),
 ) as [Connection, Connection, Connection];
 
-function order(ranking: EndpointRanking): string {
+function order(ranking: EndpointRanking, place: CallPlace = "first"): string {
   return ranking
-    .ordered()
+    .ordered(place)
     .map((connection) => connection.endpoint.host)
     .join("");
 }
@@ -31,10 +31,42 @@ describe("endpoints", () => {
     expect(order(ranking)).toBe("cab");
   });
 
-  it("that failed more often come after those that failed less", () => {
+  it("come in the order of their last failures, the oldest first", () => {
     const ranking = new EndpointRanking([a, b, c]);
-    for (const connection of [a, a, a, b, c, c]) ranking.failed(connection);
-    expect(order(ranking)).toBe("bca");
+    for (const connection of [a, a, a, b, c, a, b]) ranking.failed(connection);
+    expect(order(ranking)).toBe("cab");
+  });
+
+  it("beside the best give way to it as soon as they fail", () => {
+    const ranking = new EndpointRanking([a, b, c]);
+    expect(order(ranking, "beside")).toBe("bac");
+    ranking.failed(b);
+    expect(order(ranking, "beside")).toBe("cab");
+    ranking.failed(c);
+    expect(order(ranking, "beside")).toBe("abc");
+  });
+
+  it("that are slow come after the quick ones, but before those that failed", () => {
+    const ranking = new EndpointRanking([a, b, c]);
+    ranking.succeeded(a, 80);
+    expect(order(ranking)).toBe("abc");
+    ranking.succeeded(b, 2);
+    ranking.failed(c);
+    expect([order(ranking), order(ranking, "beside")]).toEqual(["bac", "bac"]);
+    for (let calls = 0; calls < 20; calls++) ranking.succeeded(a, 6);
+    expect([order(ranking), order(ranking, "beside")]).toEqual(["abc", "bac"]);
+  });
+
+  it("are not reordered by small differences", () => {
+    const ranking = new EndpointRanking([a, b, c]);
+    for (const [connection, latencyMs] of [
+      [a, 6],
+      [b, 1],
+      [c, 3],
+    ] as const) {
+      ranking.succeeded(connection, latencyMs);
+    }
+    expect(order(ranking)).toBe("abc");
   });
 
   it("are as good as ever after a success", () => {

@@ -1,30 +1,74 @@
 import type { Connection } from "./connection.ts";
 
+/** What a call is to an endpoint: see {@link EndpointRanking.ordered}. */
+export type CallPlace =
+  /** The best endpoint. */
+  | "first"
+  /** The second best while it is as good, so that what tells of the first one's silence does not depend on it. */
+  | "beside";
+
+/** A member counts as slow when its answers take longer than this many times those of the quickest, and a little. */
+const SLOW_FACTOR = 2;
+const SLOW_EXTRA_MS = 5;
+/** How much of the newest measurement goes into the average. */
+const NEWEST_SHARE = 0.3;
+
+interface Record {
+  /** When it failed, as a count of failures so far; 0 for one that has succeeded since. */
+  failedAt: number;
+  /** How long its answers take on average; undefined before the first. */
+  latencyMs: number | undefined;
+}
+
 /**
- * Orders the endpoints by what they did lately: those without a failure since their last success first. Among equals
- * the order of the start stays, so that a client keeps to one member as long as that one answers.
+ * Orders the endpoints by what they did lately: those that work first, of these the slow ones last, then those whose
+ * failure is the longest ago. Among equals the order of the start stays, so that a client keeps to one member as long
+ * as that one answers.
  */
 export class EndpointRanking {
-  readonly #failures = new Map<Connection, number>();
+  readonly #records = new Map<Connection, Record>();
+  #failures = 0;
 
   /** @param connections in the order to be tried at the start */
   constructor(connections: readonly Connection[]) {
-    for (const connection of connections) this.#failures.set(connection, 0);
+    for (const connection of connections) this.#records.set(connection, { failedAt: 0, latencyMs: undefined });
   }
 
-  ordered(): Connection[] {
-    return [...this.#failures].toSorted(([, a], [, b]) => a - b).map(([connection]) => connection);
+  /** In the order to be tried. */
+  ordered(place: CallPlace = "first"): Connection[] {
+    const slowMs = this.#slowMs();
+    const isSlow = ({ latencyMs }: Record): number => (latencyMs !== undefined && latencyMs > slowMs ? 1 : 0);
+    const order = [...this.#records].toSorted(([, a], [, b]) => a.failedAt - b.failedAt || isSlow(a) - isSlow(b));
+    const [best, second, ...others] = order;
+    const asGood = second !== undefined && second[1].failedAt === 0 && isSlow(second[1]) === 0;
+    const placed = place === "beside" && best !== undefined && asGood ? [second, best, ...others] : order;
+    return placed.map(([connection]) => connection);
   }
 
-  succeeded(connection: Connection): void {
-    this.#failures.set(connection, 0);
+  /** @param latencyMs how long the answer took, where that is known */
+  succeeded(connection: Connection, latencyMs?: number): void {
+    const record = this.#records.get(connection);
+    if (record === undefined) return;
+    record.failedAt = 0;
+    if (latencyMs === undefined) return;
+    const average = record.latencyMs ?? latencyMs;
+    record.latencyMs = average + (latencyMs - average) * NEWEST_SHARE;
   }
 
   failed(connection: Connection): void {
-    this.#failures.set(connection, (this.#failures.get(connection) ?? 0) + 1);
+    const record = this.#records.get(connection);
+    if (record !== undefined) record.failedAt = ++this.#failures;
   }
 
   close(): void {
-    for (const connection of this.#failures.keys()) connection.close();
+    for (const connection of this.#records.keys()) connection.close();
+  }
+
+  #slowMs(): number {
+    let quickestMs = Infinity;
+    for (const { failedAt, latencyMs = Infinity } of this.#records.values()) {
+      if (failedAt === 0 && latencyMs < quickestMs) quickestMs = latencyMs;
+    }
+    return quickestMs * SLOW_FACTOR + SLOW_EXTRA_MS;
   }
 }

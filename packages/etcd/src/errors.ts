@@ -68,8 +68,13 @@ const AUTH_MESSAGES: readonly string[] = [
 
 /** The error that stands for a gRPC status of etcd. */
 export function fromStatus(status: number, message: string, cause?: unknown): EtcdError {
-  return new EtcdError(codeOf(status, message), message || `gRPC status ${status}`, { cause });
+  const refused = ELSEWHERE_MESSAGES.some((text) => message.includes(text));
+  const code = refused ? "unavailable" : codeOf(status, message);
+  return new EtcdError(code, message || `gRPC status ${status}`, { cause, ...(refused && { mayHaveApplied: false }) });
 }
+
+/** Messages of a member that looks at nothing we ask, while another one may: it sees no leader, or only learns. */
+const ELSEWHERE_MESSAGES: readonly string[] = ["etcdserver: no leader", "not supported for learner"];
 
 /** Messages of a server that is busy or changes its leader, whatever their status code: a later try will do. */
 const PASSING_MESSAGES: readonly string[] = ["not a primary lessor", "raft proposal dropped", "too many requests"];

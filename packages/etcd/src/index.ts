@@ -9,7 +9,7 @@
 export { EtcdClient, type EtcdClientOptions } from "./client.ts";
 export type { ClusterClient, MaintenanceClient } from "./client.ts";
 export type { AuthOptions } from "./auth.ts";
-export type { TlsOptions } from "./connection.ts";
+export type { TlsOptions } from "./tls.ts";
 export { EtcdError, type EtcdErrorCode, type EtcdErrorOptions } from "./errors.ts";
 export type { Key, KeyRange } from "./key-range.ts";
 export type { CallOptions } from "./call-options.ts";
@@ -27,9 +27,17 @@ export {
   range,
   remove,
 } from "./op.ts";
-export type { WatchClient, WatchMessage, WatchOptions } from "./watch.ts";
-export type { RpcEvent } from "./events.ts";
+export type { WatchClient, WatchMessage, WatchOptions, WatchStream } from "./watch.ts";
+export type {
+  ConnectionClosedEvent,
+  ConnectionEnd,
+  ConnectionFailedEvent,
+  ConnectionOpenedEvent,
+  RpcEvent,
+  RpcRetriedEvent,
+} from "./events.ts";
 
 // For libraries built on this one.
+export { Lineage } from "./lineage.ts";
 export { parseEndpoint, parseEndpoints, type Endpoint } from "./endpoint.ts";
 export { keyBytes, prefixEnd } from "./key-range.ts";

@@ -1,4 +1,4 @@
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type Client, createClient, createContextValues, type Transport } from "@connectrpc/connect";
 import { EtcdError } from "./errors.ts";
 import {
   Lease,
@@ -10,6 +10,7 @@ import {
 } from "./gen/rpc_pb.ts";
 import { type CallOptions, normalized, rpcOptions } from "./call-options.ts";
 import { MessageQueue } from "./message-queue.ts";
+import { StreamControl, streamControlKey } from "./stream-control.ts";
 
 /** Leases: keys that live on one go when it is revoked or expires. */
 export class LeaseClient {
@@ -55,8 +56,10 @@ export class LeaseClient {
   keepAlive(signal: AbortSignal): KeepAliveStream {
     const requests = new MessageQueue<{ ID: bigint }>();
     signal.addEventListener("abort", () => requests.end(), { once: true });
-    const answers = this.#rpc.leaseKeepAlive(requests, { signal });
-    return { send: (id) => requests.push({ ID: id }), answers };
+    const control = new StreamControl();
+    const contextValues = createContextValues().set(streamControlKey, control);
+    const answers = this.#rpc.leaseKeepAlive(requests, { signal, contextValues });
+    return { send: (id) => requests.push({ ID: id }), answers, suspect: () => control.suspect() };
   }
 }
 
@@ -64,6 +67,8 @@ export class LeaseClient {
 export interface KeepAliveStream {
   /** Asks for one renewal. */
   readonly send: (leaseId: bigint) => void;
+  /** Says that an answer is overdue: calls that start now go to another endpoint, or a new connection. */
+  readonly suspect: () => void;
   /** To be read by one loop; throws when the stream breaks. */
   readonly answers: AsyncIterable<LeaseKeepAliveResponse>;
 }

@@ -107,6 +107,20 @@ describe("a message queue", () => {
     expect(onFull).toHaveBeenCalledTimes(2);
   });
 
+  it("counts what its messages weigh, too", async () => {
+    const onFull = vi.fn<() => void>();
+    const onDrained = vi.fn<() => void>();
+    const queue = new MessageQueue<number>({ onFull, onDrained });
+    for (let item = 0; item < 7; item++) queue.push(item, 1024 * 1024);
+    expect(onFull).not.toHaveBeenCalled();
+    queue.push(7, 1024 * 1024);
+    expect(onFull).toHaveBeenCalledTimes(1);
+    for (let left = 8; left > 5; left--) await queue.next();
+    expect(onDrained).not.toHaveBeenCalled();
+    await queue.next();
+    expect(onDrained).toHaveBeenCalledTimes(1);
+  });
+
   it("is not drained if it was never full", async () => {
     const onDrained = vi.fn<() => void>();
     const queue = new MessageQueue<number>({ onDrained });

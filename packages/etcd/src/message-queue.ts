@@ -10,11 +10,14 @@ export interface QueueLimits {
 }
 
 const HIGH_WATER = 256;
+/** Messages of a watch may be large, and a slow reader shall not hold hundreds of those either. */
+const HIGH_WATER_BYTES = 8 * 1024 * 1024;
 
 /** Messages from a callback to one `for await` loop, in order. */
 export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
   readonly #limits: QueueLimits;
-  readonly #items: T[] = [];
+  readonly #items: { readonly item: T; readonly bytes: number }[] = [];
+  #bytes = 0;
   #wake: (() => void) | undefined;
   #end: { readonly error: EtcdError | undefined } | undefined;
   #full = false;
@@ -23,10 +26,12 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
     this.#limits = limits;
   }
 
-  push(item: T): void {
+  /** @param bytes what the item weighs, where that matters */
+  push(item: T, bytes: number = 0): void {
     if (this.#end !== undefined) return;
-    this.#items.push(item);
-    if (this.#items.length >= HIGH_WATER && !this.#full) {
+    this.#items.push({ item, bytes });
+    this.#bytes += bytes;
+    if ((this.#items.length >= HIGH_WATER || this.#bytes >= HIGH_WATER_BYTES) && !this.#full) {
       this.#full = true;
       this.#limits.onFull?.();
     }
@@ -41,10 +46,11 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
 
   async next(): Promise<IteratorResult<T, undefined>> {
     for (;;) {
-      const item = this.#items.shift();
-      if (item !== undefined) {
+      const next = this.#items.shift();
+      if (next !== undefined) {
+        this.#bytes -= next.bytes;
         this.#drained();
-        return { done: false, value: item };
+        return { done: false, value: next.item };
       }
       if (this.#end?.error !== undefined) throw this.#end.error;
       if (this.#end !== undefined) return { done: true, value: undefined };
@@ -58,6 +64,7 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
       this.#limits.onAbandoned?.();
     }
     this.#items.length = 0;
+    this.#bytes = 0;
     this.#wake?.();
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -67,7 +74,7 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   #drained(): void {
-    if (!this.#full || this.#items.length > HIGH_WATER / 2) return;
+    if (!this.#full || this.#items.length > HIGH_WATER / 2 || this.#bytes > HIGH_WATER_BYTES / 2) return;
     this.#full = false;
     this.#limits.onDrained?.();
   }

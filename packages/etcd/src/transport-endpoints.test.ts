@@ -40,6 +40,18 @@ describe("another endpoint", () => {
   });
 
   it.each([
+    [14, "etcdserver: no leader"],
+    [9, "etcdserver: rpc not supported for learner"],
+  ])("is taken for a call that the first member refused for what it is: %i %s", async (status, message) => {
+    await using first = await FakeServer.start((call) => trailersOnly(call, status, message));
+    await using second = await FakeServer.start();
+    const client = clientOf([first, second]);
+    await client.kv.put("k", "v");
+    await client.kv.put("k", "v");
+    expect([first.calls.length, second.calls.length]).toEqual([1, 2]);
+  });
+
+  it.each([
     ["CANCEL", http2.constants.NGHTTP2_CANCEL],
     ["INTERNAL_ERROR", http2.constants.NGHTTP2_INTERNAL_ERROR],
     ["NO_ERROR", http2.constants.NGHTTP2_NO_ERROR],

@@ -99,4 +99,48 @@ describe("a stream", () => {
     await client.kv.put("k", "v");
     expect(other.calls).toHaveLength(1);
   });
+
+  it.each([1, 2])(
+    "that is suspect stays open, and calls that start now go over another connection: %d endpoints",
+    async (count) => {
+      await using server = await FakeServer.start(() => undefined);
+      await using other = await FakeServer.start();
+      const client = clientOf(count === 1 ? [server] : [server, other]);
+      const controller = new AbortController();
+      const { send: keepAlive, answers, suspect } = client.lease.keepAlive(controller.signal);
+      const iterator = answers[Symbol.asyncIterator]();
+      keepAlive(5n);
+      await vi.waitFor(() => expect(server.calls[0]?.messages).toHaveLength(1), WAIT);
+      suspect();
+      server.onMessage = (call) => answer(call, PutResponseSchema, {});
+      await client.kv.put("k", "v");
+      expect([server.sessionsSeen, other.calls.length]).toEqual(count === 1 ? [2, 0] : [1, 1]);
+      const [call] = server.calls;
+      if (call === undefined) throw new Error("there was no call");
+      respond(call);
+      send(call, LeaseKeepAliveResponseSchema, { ID: 5n, TTL: 9n });
+      expect((await iterator.next()).value).toMatchObject({ TTL: 9n });
+      controller.abort();
+      await failure(iterator.next());
+      // The connection that nobody uses any more is closed.
+      await vi.waitFor(() => expect(server.sessions.size).toBe(count === 1 ? 1 : 0), WAIT);
+    },
+  );
+
+  it("ends as soon as the server announces its end, and the next one is opened elsewhere", async () => {
+    await using server = await FakeServer.start((call) => {
+      respond(call);
+      send(call, WatchResponseSchema, { created: true });
+    });
+    const client = clientOf([server]);
+    const { signal } = new AbortController();
+    const watch = client.watch.watch("k", { signal });
+    await watch.next();
+    for (const session of server.sessions) session.goaway();
+    expect(await failure(watch.next())).toMatchObject({ code: "unavailable" });
+    const again = client.watch.watch("k", { signal });
+    await again.next();
+    expect(server.sessionsSeen).toBe(2);
+    await again.return();
+  });
 });

@@ -13,17 +13,22 @@ import { Call } from "./call.ts";
 import { CallScope } from "./call-scope.ts";
 import type { Connection, OpenSession } from "./connection.ts";
 import { EtcdError, abortedError } from "./errors.ts";
-import type { EndpointRanking } from "./endpoint-ranking.ts";
-import { publishRpc } from "./events.ts";
+import { EndpointProbe } from "./endpoint-probe.ts";
+import type { CallPlace, EndpointRanking } from "./endpoint-ranking.ts";
+import { publishRetry, publishRpc } from "./events.ts";
+import { Maintenance, type StatusResponse, Watch } from "./gen/rpc_pb.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { formatGrpcTimeout } from "./rpc/timeout.ts";
 import type { Clock } from "./runtime/clock.ts";
+import { type StreamControl, streamControlKey } from "./stream-control.ts";
 
 /** Connect names it so; Node's types have no global of that name. */
 type HeadersInit = ConstructorParameters<typeof Headers>[0];
 
 /** Milliseconds a call may take where its caller sets no limit. */
-const DEFAULT_TIMEOUT_MS = 5000;
+export const DEFAULT_TIMEOUT_MS = 5000;
+/** The same for a look at a member that is not in use. */
+const PROBE_TIMEOUT_MS = 2000;
 /** A connection that was silent for less is not given up: the caller may simply be in a hurry. */
 const MIN_SILENCE_MS = 1000;
 /** Answers may be large: a range of a whole prefix, a watch event that was not fragmented. */
@@ -42,10 +47,12 @@ type Attempt<T> = (connection: Connection, session: OpenSession) => Promise<T>;
 export class Http2Transport implements Transport {
   readonly #ranking: EndpointRanking;
   readonly #clock: Clock;
+  readonly #probe: EndpointProbe;
 
   constructor(ranking: EndpointRanking, clock: Clock) {
     this.#ranking = ranking;
     this.#clock = clock;
+    this.#probe = new EndpointProbe(ranking, clock, (connection) => this.#status(connection));
   }
 
   async unary<I extends DescMessage, O extends DescMessage>(
@@ -58,7 +65,7 @@ export class Http2Transport implements Transport {
   ): Promise<UnaryResponse<I, O>> {
     const body = toBinary(method.input, create(method.input, input));
     const deadline = this.#clock.monotonic() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    const bytes = await this.#overEndpoints(signal, deadline, (connection, session) =>
+    const bytes = await this.#overEndpoints(method, "first", signal, deadline, (connection, session) =>
       this.#unaryOn(connection, session, method, header, body, signal, deadline),
     );
     const message = fromBinary(method.output, bytes);
@@ -78,12 +85,16 @@ export class Http2Transport implements Transport {
     timeoutMs: number | undefined,
     header: HeadersInit | undefined,
     input: AsyncIterable<MessageInitShape<I>>,
-    _contextValues?: ContextValues,
+    contextValues?: ContextValues,
   ): Promise<StreamResponse<I, O>> {
     const deadline = this.#clock.monotonic() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    const message = await this.#overEndpoints(signal, deadline, (connection, session) =>
-      Promise.resolve(this.#streamOn(connection, session, method, header, input, signal)),
-    );
+    const control = contextValues?.get(streamControlKey);
+    const attempt: Attempt<AsyncIterable<MessageShape<O>>> = (connection, session) =>
+      Promise.resolve(this.#streamOn(connection, session, method, header, input, signal, control));
+    const message = await this.#overEndpoints(method, placeOf(method), signal, deadline, attempt, (connection) => {
+      // It may be suspect before there is a connection.
+      control?.attach(() => this.#ranking.failed(connection));
+    });
     return {
       stream: true,
       service: method.parent,
@@ -94,15 +105,36 @@ export class Http2Transport implements Transport {
     };
   }
 
+  /** The state of the member behind one connection. */
+  async #status(connection: Connection): Promise<StatusResponse> {
+    const method = Maintenance.method.status;
+    const body = toBinary(method.input, create(method.input));
+    const deadline = this.#clock.monotonic() + PROBE_TIMEOUT_MS;
+    const attempt: Attempt<Uint8Array> = (_connection, session) =>
+      this.#unaryOn(connection, session, method, undefined, body, undefined, deadline);
+    return fromBinary(method.output, await this.#onEndpoint(connection, undefined, deadline, attempt));
+  }
+
   /** Runs `attempt` on one endpoint after the other until one may have received the request. */
-  async #overEndpoints<T>(signal: AbortSignal | undefined, deadline: number, attempt: Attempt<T>): Promise<T> {
+  async #overEndpoints<T>(
+    method: DescMethodUnary | DescMethodStreaming,
+    place: CallPlace,
+    signal: AbortSignal | undefined,
+    deadline: number,
+    attempt: Attempt<T>,
+    onTry?: (connection: Connection) => void,
+  ): Promise<T> {
     const failures: { url: string; error: EtcdError }[] = [];
-    for (const connection of this.#ranking.ordered()) {
+    for (const connection of this.#ranking.ordered(place)) {
+      onTry?.(connection);
+      publishRetry(method, connection.endpoint.url, failures.at(-1));
       try {
         return await this.#onEndpoint(connection, signal, deadline, attempt);
       } catch (thrown) {
         const error = EtcdError.from(thrown);
-        if (error.code === "unavailable") this.#ranking.failed(connection);
+        // A stream that was given up before there was a connection was given up for want of one.
+        const overdue = onTry !== undefined && error.code === "deadline-exceeded";
+        if (error.code === "unavailable" || overdue) this.#ranking.failed(connection);
         if (error.mayHaveApplied || error.code !== "unavailable") throw withPlace(error, connection.endpoint.url);
         failures.push({ url: connection.endpoint.url, error });
       }
@@ -124,7 +156,7 @@ export class Http2Transport implements Transport {
         return await attempt(connection, open);
       } catch (thrown) {
         const error = EtcdError.from(thrown);
-        if (error.mayHaveApplied || error.code !== "unavailable") throw error;
+        if (error.mayHaveApplied || error.code !== "unavailable" || connection.session() === open) throw error;
       }
     }
     const session = connection.session();
@@ -147,12 +179,16 @@ export class Http2Transport implements Transport {
       const bytesBefore = session.socket.bytesRead;
       const startedAt = this.#clock.monotonic();
       const call = startCall(session, headers, {
-        onMessage: (message) => (answer = message),
+        onMessage: (message) => {
+          if (answer === undefined) answer = message;
+          else call.cancel(new EtcdError("internal", "the answer holds more than one message"));
+        },
         onEnd: (error) => {
           scope.close();
           if (error !== undefined) return reject(explained(error, session, connection));
           if (answer === undefined) return reject(new EtcdError("internal", "the answer holds no message"));
           this.#ranking.succeeded(connection);
+          this.#probe.look();
           resolve(answer);
         },
       });
@@ -160,14 +196,11 @@ export class Http2Transport implements Transport {
       scope.onEnd((error) => {
         if (error.code === "deadline-exceeded" && this.#clock.monotonic() - startedAt >= MIN_SILENCE_MS) {
           this.#ranking.failed(connection);
-          if (session.socket.bytesRead === bytesBefore) connection.drop(session);
+          connection.suspect(session, session.socket.bytesRead === bytesBefore);
         }
         call.cancel(error);
       });
-      publishRpc({
-        method: `${method.parent.typeName}/${method.name}`,
-        endpoint: connection.endpoint.url,
-      });
+      publishRpc(method, connection.endpoint.url);
       call.send(body, true);
     });
   }
@@ -179,6 +212,7 @@ export class Http2Transport implements Transport {
     header: HeadersInit | undefined,
     input: AsyncIterable<MessageInitShape<I>>,
     signal: AbortSignal | undefined,
+    control: StreamControl | undefined,
   ): AsyncIterable<MessageShape<O>> {
     let bytesAtLastSend = session.socket.bytesRead;
     const answers = new MessageQueue<MessageShape<O>>({
@@ -189,13 +223,21 @@ export class Http2Transport implements Transport {
     const call = startCall(session, requestHeaders(connection, method, header, undefined), {
       onMessage: (message) => {
         this.#ranking.succeeded(connection);
-        answers.push(fromBinary(method.output, message));
+        this.#probe.look();
+        answers.push(fromBinary(method.output, message), message.byteLength);
       },
       onEnd: (error) => {
         scope.close();
+        stopListening();
         if (error?.code === "unavailable") this.#ranking.failed(connection);
         answers.end(error && withPlace(explained(error, session, connection), connection.endpoint.url));
       },
+    });
+    // A server that goes away lets its streams run out their time; their owners have no time to lose.
+    const stopListening = session.onGoaway(() => call.cancel(new EtcdError("unavailable", "the server is going away")));
+    control?.attach(() => {
+      this.#ranking.failed(connection);
+      connection.retire(session);
     });
     const scope = new CallScope(this.#clock, signal, undefined);
     scope.onEnd((error) => {
@@ -203,14 +245,11 @@ export class Http2Transport implements Transport {
       // arrived meanwhile the connection is done with.
       if (error.code === "deadline-exceeded") {
         this.#ranking.failed(connection);
-        if (session.socket.bytesRead === bytesAtLastSend) connection.drop(session);
+        connection.suspect(session, session.socket.bytesRead === bytesAtLastSend);
       }
       call.cancel(error);
     });
-    publishRpc({
-      method: `${method.parent.typeName}/${method.name}`,
-      endpoint: connection.endpoint.url,
-    });
+    publishRpc(method, connection.endpoint.url);
     const pump = async (): Promise<void> => {
       for await (const message of input) {
         bytesAtLastSend = session.socket.bytesRead;
@@ -221,6 +260,11 @@ export class Http2Transport implements Transport {
     pump().catch((error: unknown) => call.cancel(EtcdError.from(error)));
     return answers;
   }
+}
+
+/** A watch is another member's than the keep-alives: one of the two always tells of the other's silence. */
+function placeOf(method: DescMethodStreaming): CallPlace {
+  return method.parent.typeName === Watch.typeName ? "beside" : "first";
 }
 
 function startCall(
@@ -262,11 +306,14 @@ function requestHeaders(
   return headers;
 }
 
+/** What is said of an endpoint that another try will not change. */
+export const NO_HTTP2 = "it closed the connection without a word of HTTP/2";
+
 /** Says more of a connection that broke before the other side had spoken HTTP/2. */
 function explained(error: EtcdError, session: OpenSession, connection: Connection): EtcdError {
   if (error.code !== "unavailable" || session.spoke() || connection.endpoint.secure) return error;
   const { mayHaveApplied } = error;
-  return new EtcdError("unavailable", "it closed the connection without a word of HTTP/2: does it expect https://?", {
+  return new EtcdError("unavailable", `${NO_HTTP2}: does it expect https://?`, {
     cause: error,
     mayHaveApplied,
   });

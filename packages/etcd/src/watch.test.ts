@@ -124,6 +124,7 @@ describe("a watch", () => {
   it.each([
     ["rpc error: code = PermissionDenied desc = etcdserver: permission denied", "permission-denied"],
     ["rpc error: code = Unauthenticated desc = etcdserver: invalid auth token", "unauthenticated"],
+    ["mvcc: watcher range is empty", "invalid-argument"],
     ["etcdserver: no leader", "unavailable"],
     ["", "unavailable"],
   ])("ends when the server cancels it for %j as %s", async (cancelReason, code) => {

@@ -32,6 +32,14 @@ export type WatchMessage =
   /** The answer to a progress request, or a notice of the server's own. */
   | { readonly t: "progress"; readonly revision: bigint };
 
+/** One watch, to be read by one loop. Leaving the loop ends it. */
+export interface WatchStream extends AsyncGenerator<WatchMessage, void, undefined> {
+  /** Asks how far the watch is. No answer comes while the server has not caught up. */
+  readonly requestProgress: () => void;
+}
+
+type Requests = MessageQueue<MessageInitShape<typeof WatchRequestSchema>>;
+
 /** Changes of keys. */
 export class WatchClient {
   readonly #rpc: Client<typeof Watch>;
@@ -42,14 +50,21 @@ export class WatchClient {
 
   /**
    * Watches keys on a stream of its own. It does not resume by itself: it throws when the stream breaks, `compacted`
-   * when the start revision is no longer kept, `permission-denied` or `unauthenticated` when it was refused.
+   * when the start revision is no longer kept, `permission-denied` or `unauthenticated` when it was refused. Aborting
+   * the signal with an EtcdError of code `deadline-exceeded` as reason says that the member does not keep up.
    */
-  async *watch(keys: KeyRange, options: WatchOptions): AsyncGenerator<WatchMessage, void, undefined> {
+  watch(keys: KeyRange, options: WatchOptions): WatchStream {
     const { startRevision = 0n, prevKv = false, without, signal } = options;
-    const requests = new MessageQueue<MessageInitShape<typeof WatchRequestSchema>>();
+    const requests: Requests = new MessageQueue();
     const filters = without === undefined ? [] : [without === "put" ? Filter.NOPUT : Filter.NODELETE];
     const create = { ...rangeFields(keys), startRevision, prevKv, filters, fragment: true };
     requests.push({ requestUnion: { case: "createRequest", value: create } });
+    return Object.assign(this.#messages(requests, signal), {
+      requestProgress: () => requests.push({ requestUnion: { case: "progressRequest", value: {} } }),
+    });
+  }
+
+  async *#messages(requests: Requests, signal: AbortSignal): AsyncGenerator<WatchMessage, void, undefined> {
     let pending: Event[] = [];
     // Leaving the loop must end the stream, and Connect does not pass that on.
     const left = new AbortController();
@@ -77,6 +92,7 @@ export class WatchClient {
   }
 }
 
+const INVALID_ARGUMENT = 3;
 const PERMISSION_DENIED = 7;
 
 /** Why the server cancelled a watch: it says so in words only. */
@@ -88,7 +104,10 @@ function canceledError(response: WatchResponse): EtcdError {
     });
   }
   const reason = response.cancelReason || "the server cancelled the watch";
-  return fromStatus(reason.includes("permission denied") ? PERMISSION_DENIED : UNKNOWN_UNAVAILABLE, reason);
+  if (reason.includes("permission denied")) return fromStatus(PERMISSION_DENIED, reason);
+  // No key can be in it, now or later.
+  if (reason.includes("watcher range is empty")) return fromStatus(INVALID_ARGUMENT, reason);
+  return fromStatus(UNKNOWN_UNAVAILABLE, reason);
 }
 
 /** A watch cancelled for any other reason may well stand when it is asked for again. */

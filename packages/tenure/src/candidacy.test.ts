@@ -1,14 +1,23 @@
 import { create } from "@bufbuild/protobuf";
-import { type EtcdClient, type Op, remove } from "@tenure/etcd";
+import { type EtcdClient, EtcdError, type Op, remove } from "@tenure/etcd";
 import { type KeyValue, KeyValueSchema, type TxnResponse, TxnResponseSchema } from "@tenure/etcd/rpc";
 import { ManualClock, seededRandom } from "@tenure/etcd/runtime";
 import { describe, expect, it, vi } from "vitest";
 import { Candidacy } from "./candidacy.ts";
 import { Listeners } from "./listeners.ts";
 import type { SessionHold } from "./session-pool.ts";
-import type { TenureError } from "./errors.ts";
+import { TenureError } from "./errors.ts";
+import { turn } from "./testing/turn.ts";
 import { type Snapshot, snapshotOf } from "./view.ts";
 import type { ViewFeed } from "./view-feed.ts";
+
+/** Time that passes as soon as somebody waits for it. */
+class HastyClock extends ManualClock {
+  override after(delayMs: number, callback: () => void): () => void {
+    setImmediate(() => this.advance(delayMs));
+    return super.after(delayMs, callback);
+  }
+}
 
 const LEASE_ID = 0xabcn;
 const KEY = "e/abc";
@@ -22,6 +31,7 @@ function setUp() {
   const changed = new Listeners<Snapshot>();
   let snapshot: Snapshot | undefined;
   let answer: (response: TxnResponse) => void = () => undefined;
+  let refuse: (error: EtcdError) => void = () => undefined;
   /** What each transaction that was sent would do. */
   const sent: (readonly Op[])[] = [];
   let ops: readonly Op[] = [];
@@ -34,7 +44,10 @@ function setUp() {
     failure: () => txn,
     commit: () => {
       sent.push(ops);
-      return new Promise<TxnResponse>((resolve) => (answer = resolve));
+      return new Promise<TxnResponse>((resolve, reject) => {
+        answer = resolve;
+        refuse = reject;
+      });
     },
   };
   const show = (kvs: readonly KeyValue[], revision: bigint): void => {
@@ -52,20 +65,33 @@ function setUp() {
       if (kvs !== undefined && revision !== undefined) show(kvs, revision);
     },
   };
-  const session = { leaseId: LEASE_ID, proven: true, error: undefined, ended: new Listeners<TenureError>() };
+  const session = {
+    leaseId: LEASE_ID,
+    ttlMs: 9000,
+    proven: true,
+    overdue: false,
+    error: undefined as TenureError | undefined,
+    lapsesAt: 0,
+    end: vi.fn<() => void>(),
+    ended: new Listeners<TenureError>(),
+    cleared: new Listeners<void>(),
+  };
   const hold = { session, release: vi.fn<() => void>(), retire: vi.fn<() => void>() };
+  const clock = new HastyClock();
+  const closing = new AbortController();
   const candidacy = new Candidacy({
-    etcd: { kv: { txn: () => txn }, clock: new ManualClock(), random: seededRandom(1) } as unknown as EtcdClient,
+    etcd: { kv: { txn: () => txn }, clock, random: seededRandom(1), closed: closing.signal } as unknown as EtcdClient,
     prefix: "e/",
     feed: feed as unknown as ViewFeed,
     hold: hold as unknown as SessionHold,
     value: Buffer.from("v"),
   });
-  const respond = (kvs: readonly KeyValue[], revision: bigint): void => {
+  const fail = (error: EtcdError): void => refuse(error);
+  const respond = (kvs: readonly KeyValue[], revision: bigint, succeeded = true): void => {
     const range = { case: "responseRange" as const, value: { kvs: [...kvs] } };
-    answer(create(TxnResponseSchema, { header: { revision }, succeeded: true, responses: [{ response: range }] }));
+    answer(create(TxnResponseSchema, { header: { revision }, succeeded, responses: [{ response: range }] }));
   };
-  return { candidacy, show, respond, session, sent, hold };
+  return { candidacy, show, respond, fail, session, sent, hold, clock, closing };
 }
 
 describe("Candidacy", () => {
@@ -95,7 +121,7 @@ describe("Candidacy", () => {
     const elected = candidacy.elected(undefined);
     respond([kv("e/1", 3n, 1n), kv(KEY, 7n)], 7n);
     show([kv("e/1", 3n, 1n), kv(KEY, 7n), kv("e/2", 8n, 2n)], 8n);
-    await Promise.resolve();
+    await turn();
     expect(candidacy.state.t).toBe("queued");
     show([kv(KEY, 7n), kv("e/2", 8n, 2n)], 9n);
     await elected;
@@ -126,5 +152,109 @@ describe("Candidacy", () => {
     await elected;
     session.proven = false;
     expect(candidacy.leads).toBe(false);
+  });
+
+  it("is not promoted while its lease is in doubt, but as soon as the doubt is cleared", async () => {
+    const { candidacy, respond, show, session } = setUp();
+    const elected = candidacy.elected(undefined);
+    respond([kv("e/1", 3n, 1n), kv(KEY, 7n)], 7n);
+    await turn();
+    session.proven = false;
+    show([kv(KEY, 7n)], 8n);
+    expect(candidacy.state.t).toBe("queued");
+    session.proven = true;
+    session.cleared.emit();
+    await elected;
+    expect(candidacy.leads).toBe(true);
+  });
+
+  it("is lost when another key is the first one all of a sudden", async () => {
+    const { candidacy, respond, show } = setUp();
+    const elected = candidacy.elected(undefined);
+    respond([kv(KEY, 7n)], 7n);
+    await elected;
+    show([kv("e/1", 3n, 1n), kv(KEY, 7n)], 8n);
+    expect(candidacy.state).toMatchObject({ t: "over", error: { code: "leadership-lost" } });
+  });
+
+  it("adopts the key of a try whose answer was lost, and deletes any other that has its name", async () => {
+    const lostAnswer = new EtcdError("unavailable", "lost");
+    for (const tries of [0, 1]) {
+      const { candidacy, respond, fail, sent } = setUp();
+      const elected = candidacy.elected(undefined);
+      elected.catch(() => undefined);
+      if (tries > 0) fail(lostAnswer);
+      await vi.waitFor(() => expect(sent).toHaveLength(tries + 1));
+      respond([kv(KEY, 7n)], 9n, false);
+      await turn();
+      expect(candidacy.leads).toBe(tries > 0);
+      if (tries > 0) continue;
+      expect(sent[1]).toEqual([remove(KEY)]);
+      respond([], 10n);
+      await vi.waitFor(() => expect(sent).toHaveLength(3));
+      respond([kv(KEY, 11n)], 11n);
+      await elected;
+      expect(candidacy.leads).toBe(true);
+    }
+  });
+
+  it("deletes on sight the key of a transaction carried out after it left, while its lease lives", async () => {
+    const { candidacy, respond, fail, show, sent, session, hold } = setUp();
+    const elected = candidacy.elected(undefined);
+    elected.catch(() => undefined);
+    const left = candidacy.leave();
+    fail(new EtcdError("deadline-exceeded", "no answer"));
+    await vi.waitFor(() => expect(sent).toHaveLength(2));
+    respond([], 7n);
+    await left;
+    // Nobody else may use this lease in this election.
+    expect(hold.retire).toHaveBeenCalledOnce();
+    const before = sent.length;
+    show([kv(KEY, 9n)], 9n);
+    expect(sent.slice(before)).toEqual([[remove(KEY)]]);
+    respond([], 10n);
+    await turn();
+    show([], 10n);
+    show([kv(KEY, 11n)], 11n);
+    expect(sent).toHaveLength(before + 2);
+    respond([], 12n);
+    await turn();
+    session.ended.emit(new TenureError("session-ended", "over"));
+    show([kv(KEY, 13n)], 13n);
+    expect(sent).toHaveLength(before + 2);
+  });
+
+  it("whose lease could not be proven deletes its key once the TTL is over, as soon as etcd answers", async () => {
+    const { candidacy, respond, fail, session, sent, clock } = setUp();
+    const elected = candidacy.elected(undefined);
+    respond([kv(KEY, 7n)], 7n);
+    await elected;
+    session.error = new TenureError("session-ended", "not proven in time", { sessionEnd: "expired" });
+    session.lapsesAt = 600;
+    const left = candidacy.leave();
+    expect(sent).toHaveLength(1);
+    for (let tries = 2; tries < 40; tries++) {
+      await vi.waitFor(() => expect(sent).toHaveLength(tries));
+      expect(clock.now()).toBeGreaterThanOrEqual(600);
+      fail(new EtcdError("unavailable", "no quorum"));
+    }
+    await vi.waitFor(() => expect(sent).toHaveLength(40));
+    respond([], 90n);
+    await left;
+    expect(sent.slice(1)).toEqual(Array.from({ length: 39 }, () => [remove(KEY)]));
+  });
+
+  it("whose lease could not be proven lets go of its key when the client is closed", async () => {
+    const { candidacy, respond, fail, session, sent, closing, hold } = setUp();
+    const elected = candidacy.elected(undefined);
+    respond([kv(KEY, 7n)], 7n);
+    await elected;
+    session.error = new TenureError("session-ended", "not proven in time", { sessionEnd: "expired" });
+    const left = candidacy.leave();
+    await vi.waitFor(() => expect(sent).toHaveLength(2));
+    closing.abort();
+    fail(new EtcdError("unavailable", "the client is closed"));
+    await left;
+    expect(hold.release).toHaveBeenCalledOnce();
   });
 });

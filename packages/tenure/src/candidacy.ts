@@ -1,11 +1,14 @@
-import { compare, EtcdError, type EtcdClient, keyBytes, put, range, remove } from "@tenure/etcd";
-import type { KeyValue, TxnResponse } from "@tenure/etcd/rpc";
-import { abortedError, TenureError } from "./errors.ts";
+import { EtcdError, type EtcdClient, keyBytes } from "@tenure/etcd";
+import type { KeyValue } from "@tenure/etcd/rpc";
+import { CandidateKey, type PutAnswer } from "./candidate-key.ts";
+import { abortedError, quoted, TenureError } from "./errors.ts";
+import { publishCandidacy } from "./events.ts";
 import { Listeners } from "./listeners.ts";
-import { candidateKey, isCandidate } from "./names.ts";
+import { isCandidate } from "./names.ts";
 import type { SessionHold } from "./session-pool.ts";
+import { planTransfer, type TransferPlan, transferRequestKey } from "./transfer.ts";
 import { entryFor, leaderOf, type Snapshot } from "./view.ts";
-import type { ViewFeed } from "./view-feed.ts";
+import type { ReadOffer, ViewFeed } from "./view-feed.ts";
 import { Retry } from "./wait.ts";
 
 /** What a candidacy needs of its surroundings. */
@@ -28,11 +31,14 @@ export type CandidacyState =
   /** We are no candidate any more: left, or lost the key or the lease. */
   | { readonly t: "over"; readonly error: TenureError };
 
-/** Milliseconds for one try of a transaction; it is repeated when no answer came. */
-const TRY_TIMEOUT_MS = 2000;
+/** The candidate who is to lead after us, instead of the next in line. */
+export interface Nomination {
+  readonly key: string;
+  /** Told once it is known what became of it: an error, or undefined when the candidate leads. */
+  readonly settle: (error: TenureError | undefined) => void;
+}
+
 const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
-/** Tries to delete a key whose session lives on for others before the lease is given up. */
-const MAX_DELETE_TRIES = 20;
 
 /**
  * One key in one election: put by one transaction, followed in the view, deleted when it is left.
@@ -42,7 +48,6 @@ const MAX_DELETE_TRIES = 20;
  * key is gone (etcd#19597).
  */
 export class Candidacy {
-  readonly key: string;
   /** Told of each new state. */
   readonly changed: Listeners<CandidacyState> = new Listeners();
   readonly #context: CandidacyContext;
@@ -50,22 +55,27 @@ export class Candidacy {
   readonly #stopListening: readonly (() => void)[];
   #state: CandidacyState = { t: "joining" };
   #joined: Promise<void> = Promise.resolve();
-  /** Whether a transaction was sent whose outcome is not known: it may even be carried out after we left. */
-  #inDoubt = false;
-  /** The create revision of the key we put, once an answer told it: known even if we stopped before it came. */
-  #createRevision: bigint | undefined;
+  #nomination: Nomination | undefined;
   #left: Promise<void> | undefined;
+  readonly #ownKey: CandidateKey;
 
   constructor(context: CandidacyContext) {
+    const { etcd, prefix, feed, hold } = context;
     this.#context = context;
-    this.key = candidateKey(context.prefix, context.hold.session.leaseId);
-    this.#closeFeed = context.feed.open(true);
+    this.#ownKey = new CandidateKey(etcd, prefix, hold.session);
+    this.#closeFeed = feed.open(hold.session.ttlMs, true);
     this.#stopListening = [
-      context.feed.changed.add((snapshot) => this.#seen(snapshot)),
-      context.hold.session.ended.add((error) => this.#sessionEnded(error)),
+      feed.changed.add((snapshot) => this.#seen(snapshot)),
+      hold.session.ended.add((error) => this.#sessionEnded(error)),
+      // Who was not promoted for a doubt is promoted when it is cleared.
+      hold.session.cleared.add(() => this.#lookAgain()),
     ];
-    const { error } = context.hold.session;
+    const { error } = hold.session;
     if (error !== undefined) this.#sessionEnded(error);
+  }
+
+  get key(): string {
+    return this.#ownKey.key;
   }
 
   get state(): CandidacyState {
@@ -81,9 +91,42 @@ export class Candidacy {
     return this.#context.hold.session.ttlMs;
   }
 
+  /** Milliseconds for which nobody else can be given what is on our lease, unless it is deleted or revoked. */
+  get provenForMs(): number {
+    return this.#context.hold.session.leftMs;
+  }
+
   /** Whether we lead at this instant: by the view, and by the clock. */
   get leads(): boolean {
     return this.#state.t === "leading" && this.#context.hold.session.proven;
+  }
+
+  /** Whether we led and nothing is known against it: the lease may be in doubt for the moment, but is not overdue. */
+  get mayLead(): boolean {
+    return this.#state.t === "leading" && !this.#context.hold.session.overdue;
+  }
+
+  /** The newest snapshot of the election. */
+  get snapshot(): Snapshot | undefined {
+    return this.#context.feed.snapshot;
+  }
+
+  /** Whether the newest snapshot holds a key. */
+  sees(key: string): boolean {
+    return this.snapshot !== undefined && entryFor(this.snapshot, key) !== undefined;
+  }
+
+  /** Reads the election now: the view may be late. */
+  async read(): Promise<void> {
+    const { etcd, feed, prefix } = this.#context;
+    const offer = feed.expectRead();
+    try {
+      const { kvs, header } = await etcd.kv.range({ prefix });
+      offer(kvs, header?.revision);
+    } catch (error) {
+      offer();
+      throw TenureError.from(error);
+    }
   }
 
   /** Puts the key and waits until it leads. Throws when the candidacy is over first, or etcd refuses it. */
@@ -111,7 +154,12 @@ export class Candidacy {
 
   /** Ends the candidacy here, at once: nothing says that we lead from now on. The key is still there. */
   stop(error: TenureError): void {
-    this.#over(error.code, error.message, error.cause);
+    this.#setState({ t: "over", error });
+  }
+
+  /** Has {@link leave} hand the leadership to a chosen candidate. Taking it back is possible until then. */
+  nominate(nomination: Nomination | undefined): void {
+    this.#nomination = nomination;
   }
 
   /** Deletes the key and gives the session back. Idempotent; resolves when the key is gone, or its lease given up. */
@@ -124,12 +172,14 @@ export class Candidacy {
   /** Every change of state happens here. */
   #setState(next: CandidacyState): void {
     if (this.#state.t === "over") return;
+    publishCandidacy(this.#context.prefix, this.key, this.#state, next);
     this.#state = next;
     this.changed.emit(next);
   }
 
   #over(code: TenureError["code"], message: string, cause?: unknown): void {
-    this.#setState({ t: "over", error: new TenureError(code, message, { cause }) });
+    const sessionEnd = cause instanceof TenureError ? cause.sessionEnd : undefined;
+    this.#setState({ t: "over", error: new TenureError(code, message, { cause, sessionEnd }) });
   }
 
   #sessionEnded(error: TenureError): void {
@@ -146,105 +196,87 @@ export class Candidacy {
       return this.#over("leadership-lost", `the key ${this.key} was overwritten`);
     }
     const first = leaderOf(snapshot) === entry;
+    if (!first && state.t === "leading") return this.#over("leadership-lost", `${this.key} is not the first any more`);
     if (first && state.t === "queued" && this.#context.hold.session.proven) {
       this.#setState({ ...state, t: "leading" });
     }
   }
 
+  #lookAgain(): void {
+    const { snapshot } = this.#context.feed;
+    if (snapshot !== undefined) this.#seen(snapshot);
+  }
+
   /** Sends the campaign's transaction until its outcome is known. */
   async #join(): Promise<void> {
-    const { clock, random } = this.#context.etcd;
-    const retry = new Retry(clock, random, RETRY_BOUNDS);
+    const { etcd, feed, hold, value } = this.#context;
+    const retry = new Retry(etcd.clock, etcd.random, RETRY_BOUNDS);
     while (this.#state.t === "joining") {
-      const offer = this.#context.feed.expectRead();
-      let answer: TxnResponse;
+      const offer = feed.expectRead();
       try {
-        answer = await this.#sendCampaign();
+        const answer = await this.#ownKey.put(value);
+        return this.#joinedWith(answer, offer);
       } catch (thrown) {
         offer();
+        if (thrown instanceof TenureError) throw thrown;
         const error = EtcdError.from(thrown);
-        this.#inDoubt ||= error.mayHaveApplied;
         if (error.code === "not-found") {
-          const gone = new TenureError("session-ended", "etcd does not know the lease any more", { cause: error });
-          this.#context.hold.session.end("expired", gone);
+          hold.session.end("revoked", "etcd does not know the lease any more", error);
         }
         if (!error.mayHaveApplied && error.code !== "unavailable") throw error;
         await retry.pause();
-        continue;
       }
-      const kvs = rangeOf(answer);
-      const revision = answer.header?.revision ?? 0n;
-      const own = kvs.find((kv) => Buffer.from(kv.key).toString() === this.key);
-      if (own === undefined) {
-        offer();
-        throw new TenureError("internal", "etcd's answer to the campaign does not hold our key");
-      }
-      // If Else found it, an earlier try put it whose answer was lost: the key carries our own lease.
-      this.#createRevision = own.createRevision;
-      const clusterId = answer.header?.clusterId ?? 0n;
-      this.#setState({ t: "queued", createRevision: own.createRevision, clusterId });
-      const foreign = kvs.find((kv) => !isCandidate(this.#context.prefix, Buffer.from(kv.key).toString(), kv.lease));
-      offer(foreign === undefined ? kvs : undefined, revision);
-      if (foreign !== undefined) throw nestedElection(this.#context.prefix, foreign);
-      // The watch may have shown our key before this answer came: then the offer was nothing new.
-      const { snapshot } = this.#context.feed;
-      if (snapshot !== undefined) this.#seen(snapshot);
     }
   }
 
-  #sendCampaign(): Promise<TxnResponse> {
-    const { etcd, prefix, value } = this.#context;
-    return etcd.kv
-      .txn()
-      .if(compare.createRevision(this.key, "=", 0n))
-      .success(put(this.key, value, { leaseId: this.leaseId }), range({ prefix }))
-      .failure(range({ prefix }))
-      .commit({ timeoutMs: TRY_TIMEOUT_MS });
+  #joinedWith({ kvs, revision, clusterId, createRevision }: PutAnswer, offer: ReadOffer): void {
+    this.#setState({ t: "queued", createRevision, clusterId });
+    const foreign = kvs.find((kv) => this.#isForeign(kv));
+    offer(foreign === undefined ? kvs : undefined, revision);
+    if (foreign !== undefined) throw nestedElection(this.#context.prefix, foreign);
+    // The watch may have shown our key before this answer came: then the offer was nothing new.
+    this.#lookAgain();
+  }
+
+  #isForeign(kv: KeyValue): boolean {
+    const { prefix } = this.#context;
+    const key = Buffer.from(kv.key).toString();
+    return key !== transferRequestKey(prefix) && !isCandidate(prefix, key, kv.lease);
   }
 
   async #leave(): Promise<void> {
-    const { hold } = this.#context;
+    const { hold, feed } = this.#context;
     await this.#joined.catch(() => undefined);
     for (const stop of this.#stopListening) stop();
+    const nomination = this.#nomination;
+    const failed = nomination === undefined ? undefined : await this.#handOver(nomination.key);
+    const gone = (nomination !== undefined && failed === undefined) || (await this.#ownKey.remove());
+    if (!gone || this.#ownKey.inDoubt) hold.retire();
+    this.#ownKey.deleteOnSight(feed);
     this.#closeFeed();
-    const gone = await this.#deleteKey();
-    if (!gone) hold.retire();
     hold.release();
+    nomination?.settle(failed);
   }
 
-  /**
-   * Deletes the key if it is still the one we put; false when it may be there, or may yet appear. A key that cannot be
-   * deleted would lead for as long as its lease lives, so the session is given up then.
-   */
-  async #deleteKey(): Promise<boolean> {
-    const { etcd, hold } = this.#context;
-    const retry = new Retry(etcd.clock, etcd.random, RETRY_BOUNDS);
-    const ours = compare.lease(this.key, "=", this.leaseId);
-    const revision = this.#createRevision;
-    // Without an answer to the campaign there is no create revision; only we put this key, so the lease must do.
-    const guard = revision === undefined ? ours : compare.createRevision(this.key, "=", revision);
-    if (revision === undefined && !this.#inDoubt) return true;
-    for (let tries = 0; tries < MAX_DELETE_TRIES && hold.session.error === undefined; tries++) {
-      try {
-        await etcd.kv.txn().if(guard).success(remove(this.key)).commit({ timeoutMs: TRY_TIMEOUT_MS });
-        return !this.#inDoubt;
-      } catch (error) {
-        // Anything but this may pass: a server that is busy, or changes its leader, refuses for a moment.
-        if (EtcdError.from(error).code === "permission-denied") break;
-        await retry.pause();
-      }
+  /** Hands the leadership to a candidate in one transaction; returns why not, when it was not done. */
+  async #handOver(key: string): Promise<TenureError | undefined> {
+    const { snapshot } = this;
+    if (snapshot === undefined || leaderOf(snapshot)?.key !== this.key) {
+      return new TenureError("leadership-lost", "the term was over before it could be transferred");
     }
-    hold.session.end("closed", new TenureError("session-ended", `the key ${this.key} could not be deleted`));
-    return false;
+    let plan: TransferPlan;
+    try {
+      plan = planTransfer(snapshot, key);
+    } catch (error) {
+      return TenureError.from(error);
+    }
+    const others = [...plan.skipped.map((entry) => entry.key), transferRequestKey(this.#context.prefix)];
+    const outcome = await this.#ownKey.handOver(plan.target, others);
+    if (outcome === "done") return undefined;
+    if (outcome === undefined) return new TenureError("unavailable", "etcd did not confirm the transfer");
+    if (outcome === "key-gone") return new TenureError("leadership-lost", `the key ${this.key} was gone already`);
+    return new TenureError("invalid-argument", `${quoted(key)} left the election meanwhile`);
   }
-}
-
-/** The keys that either branch of the campaign's transaction read. */
-function rangeOf(answer: TxnResponse): readonly KeyValue[] {
-  for (const { response } of answer.responses) {
-    if (response.case === "responseRange") return response.value.kvs;
-  }
-  return [];
 }
 
 function nestedElection(prefix: string, kv: KeyValue): TenureError {
@@ -252,7 +284,7 @@ function nestedElection(prefix: string, kv: KeyValue): TenureError {
   const why = kv.lease === 0n ? "is on no lease" : "is no candidate's";
   return new TenureError(
     "nested-election",
-    `the key ${JSON.stringify(key)} under ${JSON.stringify(prefix)} ${why}: ` +
+    `the key ${quoted(key)} under ${quoted(prefix)} ${why}: ` +
       "choose a name that no other key starts with, or delete that key",
   );
 }

@@ -1,7 +1,8 @@
-import { type AuthOptions, EtcdClient, type TlsOptions, type Txn } from "@tenure/etcd";
+import { type AuthOptions, EtcdClient, type TlsOptions } from "@tenure/etcd";
 import type { EtcdClientOptions } from "@tenure/etcd";
 import { TenureError } from "./errors.ts";
 import { Election, type ElectionOptions } from "./election.ts";
+import { GuardedTxn } from "./guarded-txn.ts";
 import { electionPrefix } from "./names.ts";
 import { ElectionRegistry } from "./registry.ts";
 import { Retry, settledWithin } from "./wait.ts";
@@ -22,8 +23,10 @@ const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
 
 /** A connection to the store, and what this process does there. Made by {@link connect}. */
 export class Client implements AsyncDisposable {
-  /** The etcd client underneath, for everything that is not about elections. */
+  /** An etcd client for everything that is not about elections. */
   readonly etcd: EtcdClient;
+  /** The one for elections: on a connection of its own, where nobody's large reads keep a keep-alive waiting. */
+  readonly #electing: EtcdClient;
   readonly #namespace: string;
   readonly #registry: ElectionRegistry;
   #closed: Promise<void> | undefined;
@@ -32,11 +35,14 @@ export class Client implements AsyncDisposable {
     const { namespace = "", ...rest } = options;
     try {
       this.etcd = new EtcdClient(rest);
+      this.#electing = new EtcdClient({ ...rest, lineage: this.etcd.lineage });
     } catch (error) {
       throw TenureError.from(error);
     }
     this.#namespace = namespace;
-    this.#registry = new ElectionRegistry(this.etcd);
+    this.#registry = new ElectionRegistry(this.#electing);
+    // It may be closed by itself.
+    this.etcd.closed.addEventListener("abort", () => void this.#electing.close(), { once: true });
   }
 
   /**
@@ -47,13 +53,13 @@ export class Client implements AsyncDisposable {
    */
   async ready(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
     const { timeoutMs = READY_TIMEOUT_MS, signal } = options;
-    const { clock, random } = this.etcd;
+    const { clock, random } = this.#electing;
     const deadline = clock.now() + timeoutMs;
     const retry = new Retry(clock, random, RETRY_BOUNDS);
     let lastUnavailable: TenureError | undefined;
     for (;;) {
       try {
-        await this.etcd.maintenance.status({
+        await this.#electing.maintenance.status({
           timeoutMs: Math.max(1, deadline - clock.now()),
           signal,
         });
@@ -79,12 +85,15 @@ export class Client implements AsyncDisposable {
    */
   election(name: string, options: ElectionOptions = {}): Election {
     const prefix = electionPrefix(name, this.#namespace);
-    return new Election(name, prefix, this.etcd, this.#registry, options);
+    return new Election(name, prefix, this.#electing, this.#registry, options);
   }
 
-  /** Starts a transaction, for writes guarded by a term: `txn().if(...term.guard()).success(put(...)).commit()`. */
-  txn(): Txn {
-    return this.etcd.kv.txn();
+  /**
+   * Starts a transaction, for writes guarded by a term: `txn().if(...term.guard()).success(put(...)).commit()`. Its
+   * outcome is `not-leader` when the guard did not hold, and the term has ended then.
+   */
+  txn(): GuardedTxn {
+    return new GuardedTxn(this.etcd);
   }
 
   /**
@@ -101,8 +110,8 @@ export class Client implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    await settledWithin(this.etcd.clock, this.#registry.close(), CLOSE_TIMEOUT_MS);
-    await this.etcd.close();
+    await settledWithin(this.#electing.clock, this.#registry.close(), CLOSE_TIMEOUT_MS);
+    await Promise.all([this.#electing.close(), this.etcd.close()]);
   }
 }
 

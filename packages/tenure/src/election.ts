@@ -5,8 +5,10 @@ import { abortedError, isFatal, TenureError, withPermissionHelp } from "./errors
 import { DEFAULT_TTL_MS, ttlSeconds } from "./lease-timing.ts";
 import { type ElectionState, type Leader, type LeaderChange, observeLeaders, toLeader } from "./leader.ts";
 import { type ElectionRegistry, type Place, untilAborted } from "./registry.ts";
-import { type RunHandlers, runNode } from "./run.ts";
+import { type RunHandlers, type RunningNode, runNode } from "./run.ts";
 import { Term } from "./term.ts";
+import { requestTransfer, serveTransferRequests } from "./transfer-request.ts";
+import { transferRequestKey } from "./transfer.ts";
 import { snapshotOf } from "./view.ts";
 import { Retry, settledWithin } from "./wait.ts";
 
@@ -30,6 +32,7 @@ export interface ReadOptions extends WaitOptions {
 }
 
 const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
+const TRANSFER_TIMEOUT_MS = 10_000;
 /** An aborted campaign waits this long for its key to be deleted before it tells its caller; then it goes on alone. */
 const LEAVE_WAIT_MS = 500;
 
@@ -87,7 +90,8 @@ export class Election {
 
   /** Who leads, from a linearizable read; null when nobody does. */
   async leader(options: ReadOptions = {}): Promise<Leader | null> {
-    const { candidates } = await this.#read({ ...options, limit: 1 });
+    // Two, since the oldest key may be no candidate's but a request for a transfer.
+    const { candidates } = await this.#read({ ...options, limit: 2 });
     return candidates[0] ?? null;
   }
 
@@ -103,15 +107,45 @@ export class Election {
   }
 
   /**
-   * Takes part for as long as the signal lets it: stands, leads, and stands again after every term. Resolves when the
-   * signal aborted, `lead` has settled and the key is gone.
+   * Has the leadership transferred to a candidate by asking the leader, wherever it runs: its term ends, its work is
+   * stopped, and then the candidate leads. Candidates in between stand again behind. Resolves with the new leader.
    *
-   * @throws whatever `lead` or `follow` throws while its own signal has not fired, after stepping down
+   * A leader that is no Tenure node cannot be asked: it is deposed, and does not notice. To ask takes the right to
+   * write the election's keys.
+   *
+   * @param candidateKey as {@link candidates} has it
+   * @param options.timeoutMs default 10_000
+   * @throws TenureError `invalid-argument` when it is refused; `unavailable` when nobody leads, or another one
+   * meanwhile; `deadline-exceeded` when the leader does not answer
    */
-  run(handlers: RunHandlers, options: WaitOptions = {}): Promise<void> {
+  async requestTransfer(candidateKey: string, options: ReadOptions = {}): Promise<Leader> {
+    const { timeoutMs = TRANSFER_TIMEOUT_MS } = options;
+    const signal = anySignal(options.signal, this.#registry.closing);
+    const feed = this.#registry.feed(this.prefix);
+    try {
+      const where = { etcd: this.#etcd, feed, prefix: this.prefix, timeoutMs, signal };
+      const leader = await requestTransfer(where, candidateKey);
+      return toLeader(leader, this.#registry.isSelf(leader.leaseId));
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  /**
+   * Takes part for as long as the signal lets it: stands, leads, and stands again after every term, at most 100 ms
+   * later, or up to 5 s while `lead` returns within a second again and again. Resolves when the signal aborted, or
+   * {@link RunningNode.stop} was called, and `lead` has settled and the key is gone. A store that does not confirm this
+   * within 5 s is not waited for: the key goes with its lease.
+   *
+   * @throws whatever `lead` throws while its term is held, and `follow` before its signal fired; what makes standing or
+   * seeing the election impossible, as {@link campaign} and {@link observe} do: each after stepping down. It is told by
+   * the promise that `run` returns, so handle that one, or Node reports an unhandled rejection
+   */
+  run(handlers: RunHandlers, options: WaitOptions = {}): RunningNode {
     const node = {
+      name: this.name,
       campaign: (value = this.#defaultValue(), { signal }: WaitOptions = {}) => this.#campaign(value, signal, true),
-      observe: (wait?: WaitOptions) => this.observe(wait),
+      changes: (wait?: WaitOptions) => this.changes(wait),
     };
     return runNode(node, this.#etcd, handlers, anySignal(options.signal, this.#registry.closing));
   }
@@ -150,7 +184,9 @@ export class Election {
   async #read(options: ReadOptions & { readonly limit?: number }): Promise<ElectionState> {
     try {
       const { kvs, header } = await this.#etcd.kv.range({ prefix: this.prefix }, { ...options, sortBy: "create" });
-      const { entries, revision } = snapshotOf(kvs, header?.revision ?? 0n);
+      const requestKey = Buffer.from(transferRequestKey(this.prefix));
+      const candidateKeys = kvs.filter(({ key }) => !requestKey.equals(key));
+      const { entries, revision } = snapshotOf(candidateKeys, header?.revision ?? 0n);
       const candidates = entries.map((entry) => toLeader(entry, this.#registry.isSelf(entry.leaseId)));
       return { candidates, revision };
     } catch (error) {
@@ -172,6 +208,11 @@ export class Election {
       value,
       ttlMs: candidacy.ttlMs,
       leave: () => place.leave(),
+      resignsByItself: place.leavesByItself,
+      // The feed that the candidacy keeps open: before it stood there may have been another one.
+      serveTransfers: (term, transfer) => {
+        serveTransferRequests(this.#etcd, this.#registry.feed(this.prefix), term, transfer);
+      },
       defaultValue: () => this.#defaultValue(),
     });
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { TenureError, withPermissionHelp } from "./errors.ts";
+import { quoted, TenureError, withPermissionHelp } from "./errors.ts";
 
 const denied = new TenureError("permission-denied", "etcdserver: permission denied");
 
@@ -30,5 +30,11 @@ describe("help with a missing permission", () => {
     new TenureError("unavailable", "etcdserver: permission denied"),
   ])("leaves any other error as it is: $message", (error) => {
     expect(withPermissionHelp(error, "jobs/", "worker")).toBe(error);
+  });
+});
+
+describe("a text in quotes", () => {
+  it("has no control characters in it, those above ASCII included", () => {
+    expect(quoted('a"b\n\u007f\u009b31m')).toBe('"a\\"b\\n\\u007f\\u009b31m"');
   });
 });

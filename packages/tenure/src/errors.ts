@@ -26,15 +26,35 @@ export type TenureErrorCode =
   | "unimplemented"
   | "internal";
 
+/** Why the lease under a term or a candidacy ended. */
+export type SessionEnd =
+  /** It could not be proven in time. */
+  | "expired"
+  /** The server knows it no more, although it was kept alive: somebody revoked it. */
+  | "revoked"
+  /** It was given back, or given up. */
+  | "closed"
+  /** The data behind the endpoints is not what it was: another cluster, or one that was set back. */
+  | "cluster-changed"
+  /** The store does not let us keep it alive any more. */
+  | "auth";
+
 /** The one error class of this package. */
 export class TenureError extends Error {
   override readonly name: string = "TenureError";
   /** One of a closed set, for programs; the message is for people. */
   readonly code: TenureErrorCode;
+  /** Where the end of a lease is the reason: what ended it. */
+  readonly sessionEnd: SessionEnd | undefined;
 
-  constructor(code: TenureErrorCode, message: string, options: { readonly cause?: unknown } = {}) {
+  constructor(
+    code: TenureErrorCode,
+    message: string,
+    options: { readonly cause?: unknown; readonly sessionEnd?: SessionEnd | undefined } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
+    this.sessionEnd = options.sessionEnd;
   }
 
   /** Makes a TenureError of anything thrown. */
@@ -92,4 +112,10 @@ export function withPermissionHelp(error: TenureError, prefix: string, user: str
 /** The error for a wait that its caller aborted. */
 export function abortedError(signal: AbortSignal): TenureError {
   return new TenureError("aborted", "aborted by the caller", { cause: signal.reason });
+}
+
+/** A text in quotes, for a message: nothing in it speaks to the reader's terminal. */
+export function quoted(text: string): string {
+  // JSON leaves the control characters above ASCII as they are.
+  return JSON.stringify(text).replaceAll(/[\u007f-\u009f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`);
 }

@@ -15,12 +15,32 @@ export { connect, Client, type ConnectOptions } from "./client.ts";
 export { Election, type ElectionOptions, type ReadOptions, type WaitOptions } from "./election.ts";
 export { Term } from "./term.ts";
 export type { ElectionState, Leader, LeaderChange } from "./leader.ts";
-export type { RunHandlers } from "./run.ts";
-export { TenureError, type TenureErrorCode } from "./errors.ts";
+export type { RunHandlers, RunningNode } from "./run.ts";
+export type { LeadOverdueEvent } from "./lead-overdue.ts";
+export type {
+  CandidateEvent,
+  KeepAliveAnsweredEvent,
+  KeepAliveSentEvent,
+  KeepAliveSilentEvent,
+  LeaderChangedEvent,
+  SessionDoubtedEvent,
+  SessionEndedEvent,
+  SessionEvent,
+  TermElectedEvent,
+  TermEndedEvent,
+  WatchBrokenEvent,
+  WatchCreatedEvent,
+  WatchEvent,
+  WatchMove,
+  WatchMovedEvent,
+} from "./events.ts";
+export { type SessionEnd, TenureError, type TenureErrorCode } from "./errors.ts";
 
 // For transactions guarded by a term.
-export { type Comparison, type Op, type Txn, compare, put, range, remove } from "@tenure/etcd";
+export type { GuardedTxn, TxnOutcome, TxnResult } from "./guarded-txn.ts";
+export { type Comparison, type Op, compare, put, range, remove } from "@tenure/etcd";
 export type { AuthOptions, TlsOptions } from "@tenure/etcd";
 
 // For tools.
 export { isCandidate, isTenureLease } from "./names.ts";
+export { keepAliveIntervalMs, marginMs, provenUntil } from "./lease-timing.ts";

@@ -21,7 +21,17 @@ export const DEFAULT_TTL_MS = 10_000;
  * @param ttlMs the TTL the server granted
  */
 export function provenUntil(sentAt: number, ttlMs: number): number {
-  return sentAt + ttlMs * (1 - RATE_ERROR) - Math.max(MIN_MARGIN_MS, ttlMs * MARGIN_SHARE);
+  return sentAt + ttlMs * (1 - RATE_ERROR) - marginMs(ttlMs);
+}
+
+/** Milliseconds kept back from a lease; also how long a process may stand still before its lease is in doubt. */
+export function marginMs(ttlMs: number): number {
+  return Math.max(MIN_MARGIN_MS, ttlMs * MARGIN_SHARE);
+}
+
+/** Milliseconds between two looks at the clock that show whether the process stood still in between. */
+export function beatIntervalMs(ttlMs: number): number {
+  return marginMs(ttlMs) / 2;
 }
 
 /** Milliseconds from one keep-alive to the next. */
@@ -29,9 +39,14 @@ export function keepAliveIntervalMs(ttlMs: number): number {
   return ttlMs / 3;
 }
 
-/** Milliseconds an answer to a keep-alive may take before it is asked for again on a new stream. */
+/** Milliseconds an answer to a keep-alive may take before it is asked for on another stream as well. */
 export function keepAliveTimeoutMs(ttlMs: number): number {
   return ttlMs / 6;
+}
+
+/** Milliseconds from one new stream to the next while an answer to a keep-alive is overdue. */
+export function hedgeIntervalMs(ttlMs: number): number {
+  return ttlMs / 12;
 }
 
 /** Whole seconds of a TTL. Throws `invalid-argument` for one that etcd cannot keep. */

@@ -1,5 +1,5 @@
 import type { Random } from "@tenure/etcd/runtime";
-import { TenureError } from "./errors.ts";
+import { quoted, TenureError } from "./errors.ts";
 
 // oxlint-disable-next-line no-control-regex -- control characters are what this looks for
 const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f-\u009f]/;
@@ -23,10 +23,10 @@ export function electionPrefix(name: string, namespace = ""): string {
   if (trimmed === "") throw new TenureError("invalid-argument", "the election's name is empty");
   for (const [what, text] of [["name", name] as const, ["namespace", namespace] as const]) {
     if (CONTROL_CHARACTERS.test(text)) {
-      throw new TenureError("invalid-argument", `the ${what} ${JSON.stringify(text)} has a control character in it`);
+      throw new TenureError("invalid-argument", `the ${what} ${quoted(text)} has a control character in it`);
     }
     if (!text.isWellFormed()) {
-      throw new TenureError("invalid-argument", `the ${what} ${JSON.stringify(text)} is not valid Unicode`);
+      throw new TenureError("invalid-argument", `the ${what} ${quoted(text)} is not valid Unicode`);
     }
   }
   return `${namespace}${trimmed}/`;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { EtcdClient } from "@tenure/etcd";
 import { Candidacy, type CandidacyState } from "./candidacy.ts";
 import { abortedError, TenureError } from "./errors.ts";
@@ -16,6 +17,8 @@ export class ElectionRegistry {
 
   constructor(etcd: EtcdClient) {
     this.#etcd = etcd;
+    // One for each campaign that waits, so many are no leak.
+    setMaxListeners(0, this.#closing.signal, etcd.closed);
     this.#sessions = new SessionPool(etcd, (work) => this.inBackground(work));
     // The client underneath may be closed by itself.
     etcd.closed.addEventListener("abort", () => void this.close(), { once: true });
@@ -130,8 +133,12 @@ export class Place {
     this.#candidacy = candidacy;
   }
 
-  /** The candidate was elected. A lost term is no reason to keep the place: what it left behind goes with its lease. */
+  /**
+   * The candidate was elected. A lost term is no reason to keep the place: what it left behind goes with its lease. But
+   * who leaves by himself keeps it until his work has ended, so that no other begins beside it in this process.
+   */
   elected(): void {
+    if (this.leavesByItself) return;
     const lost = (state: CandidacyState): void => {
       if (state.t === "over" && state.error.code === "leadership-lost") void this.leave();
     };

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { TenureError } from "./errors.ts";
 import { isTenureLease } from "./names.ts";
 import { grantSession } from "./session.ts";
-import { FakeLeases, lost, PROVEN_MS, TTL_MS } from "./testing/fake-leases.ts";
+import { FakeLeases, lost, PROVEN_MS, TTL_MS, unanswered } from "./testing/fake-leases.ts";
 import { passTime } from "./testing/pass-time.ts";
 
 async function failure(promise: Promise<unknown>): Promise<TenureError> {
@@ -43,13 +43,14 @@ describe("a grant", () => {
       repeatedAt = store.clock.now();
       return Promise.resolve(9n);
     };
+    store.onKeepAlive = unanswered;
     const granted = grantSession(store.etcd, TTL_MS, new AbortController().signal);
     await passTime(store.clock, 1000);
     const session = await granted;
     expect(new Set(store.grants.map(({ id }) => id))).toEqual(new Set([session.leaseId]));
     expect(store.grants).toHaveLength(3);
     expect(repeatedAt).toBeGreaterThan(0);
-    store.clock.freeze(repeatedAt + PROVEN_MS - store.clock.now() - 0.001);
+    await passTime(store.clock, repeatedAt + PROVEN_MS - store.clock.now() - 0.001);
     expect(session.proven).toBe(true);
     store.clock.freeze(0.01);
     expect(session.proven).toBe(false);

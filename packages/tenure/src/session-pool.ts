@@ -1,5 +1,5 @@
 import { EtcdError, type EtcdClient } from "@tenure/etcd";
-import { abortedError, TenureError } from "./errors.ts";
+import { abortedError } from "./errors.ts";
 import { grantSession, type Session } from "./session.ts";
 import { Retry } from "./wait.ts";
 
@@ -26,11 +26,15 @@ export class SessionPool {
   /** Runs something that must be finished before the client closes. */
   readonly #inBackground: (work: Promise<void>) => void;
   readonly #shared = new Map<number, Shared>();
+  readonly #live = new Set<Session>();
   readonly #leaseIds = new Set<bigint>();
 
   constructor(etcd: EtcdClient, inBackground: (work: Promise<void>) => void) {
     this.#etcd = etcd;
     this.#inBackground = inBackground;
+    etcd.lineage.onChanged((reason) => {
+      for (const session of this.#live) session.end("cluster-changed", reason);
+    });
   }
 
   /** Whether this lease is, or was, one of ours. */
@@ -61,8 +65,13 @@ export class SessionPool {
     granted.then(
       (session) => {
         this.#leaseIds.add(session.leaseId);
-        session.ended.add(() => this.#retire(ttlMs, shared));
-        if (session.error !== undefined) this.#retire(ttlMs, shared);
+        this.#live.add(session);
+        const ended = (): void => {
+          this.#live.delete(session);
+          this.#retire(ttlMs, shared);
+        };
+        session.ended.add(ended);
+        if (session.error !== undefined) ended();
       },
       () => this.#retire(ttlMs, shared),
     );
@@ -85,7 +94,7 @@ export class SessionPool {
     const session = await shared.granted.catch(() => undefined);
     // A session that ended runs out by itself: revoking its lease would take the margin to stop in from its user.
     if (session === undefined || session.error !== undefined) return;
-    session.end("closed", new TenureError("session-ended", "the session was given back"));
+    session.end("closed", "the session was given back");
     await this.#revoke(session.leaseId, ttlMs);
   }
 

@@ -1,6 +1,6 @@
 import { EtcdError } from "@tenure/etcd";
 import { describe, expect, it, vi } from "vitest";
-import { TenureError } from "./errors.ts";
+import type { TenureError } from "./errors.ts";
 import { FakeLeases, lost, PROVEN_MS, TTL_MS, unanswered } from "./testing/fake-leases.ts";
 import { passTime } from "./testing/pass-time.ts";
 import { turn } from "./testing/turn.ts";
@@ -12,9 +12,10 @@ describe("a session", () => {
       store.clock.freeze(3000);
       return Promise.resolve(9n);
     };
+    store.onKeepAlive = unanswered;
     const session = await store.session();
     expect(store.clock.now()).toBe(3000);
-    store.clock.freeze(PROVEN_MS - 3000 - 1);
+    await passTime(store.clock, PROVEN_MS - 3000 - 1);
     expect(session.proven).toBe(true);
     store.clock.freeze(1);
     expect(session.proven).toBe(false);
@@ -22,10 +23,12 @@ describe("a session", () => {
 
   it("is not proven from its deadline on, even though no timer ran and nobody was told", async () => {
     const store = new FakeLeases();
+    store.onKeepAlive = unanswered;
     const session = await store.session();
     const ended = vi.fn<() => void>();
     session.ended.add(ended);
-    store.clock.freeze(PROVEN_MS - 0.001);
+    await passTime(store.clock, PROVEN_MS - 100);
+    store.clock.freeze(100 - 0.001);
     expect(session.proven).toBe(true);
     store.clock.freeze(0.001);
     expect(session.proven).toBe(false);
@@ -43,18 +46,33 @@ describe("a session", () => {
     await passTime(store.clock, 60_000);
     expect(ended).toHaveLength(1);
     expect(ended[0]?.[0]).toBe(PROVEN_MS);
-    expect(session.error?.code).toBe("session-ended");
+    expect(session.error).toMatchObject({ code: "session-ended", sessionEnd: "expired" });
     expect(session.error?.message).toContain(session.leaseId.toString(16));
     expect(store.streams.every(({ signal }) => signal.aborted)).toBe(true);
     expect(store.clock.due).toEqual([]);
   });
 
+  it("says how long it is still proven, counted from the sending, and nothing once it is over", async () => {
+    const store = new FakeLeases();
+    const session = await store.session();
+    expect(session.leftMs).toBe(PROVEN_MS);
+    store.clock.freeze(1000);
+    expect(session.leftMs).toBe(PROVEN_MS - 1000);
+    await passTime(store.clock, 5 * TTL_MS);
+    expect(session.leftMs).toBeGreaterThan(PROVEN_MS - TTL_MS / 2);
+    store.clock.freeze(TTL_MS);
+    expect(session.leftMs).toBe(0);
+    session.end("closed", "given back");
+    expect(session.leftMs).toBe(0);
+  });
+
   it("takes the TTL that the server granted", async () => {
     const store = new FakeLeases();
     store.onGrant = () => Promise.resolve(20n);
+    store.onKeepAlive = unanswered;
     const session = await store.session();
     expect(session.ttlMs).toBe(20_000);
-    store.clock.freeze(19_299);
+    await passTime(store.clock, 19_299);
     expect(session.proven).toBe(true);
     store.clock.freeze(1);
     expect(session.proven).toBe(false);
@@ -63,12 +81,96 @@ describe("a session", () => {
   it("that was ended here is over at once, and sends nothing any more", async () => {
     const store = new FakeLeases();
     const session = await store.session();
-    session.end("closed", new TenureError("session-ended", "given back"));
-    session.end("expired", new TenureError("session-ended", "too late"));
+    session.end("closed", "given back");
+    session.end("expired", "too late");
     expect([session.proven, session.error?.message]).toEqual([false, "given back"]);
     await passTime(store.clock, 60_000);
     expect(store.streams).toHaveLength(0);
     expect(store.clock.due).toEqual([]);
+  });
+});
+
+describe("a session whose process stood still", () => {
+  const STALL_MS = 2000;
+
+  it("is in doubt at the first look, though its deadline is far and no timer ran", async () => {
+    const store = new FakeLeases();
+    const session = await store.session();
+    await passTime(store.clock, 1000);
+    store.clock.freeze(500);
+    expect([session.proven, session.overdue]).toEqual([true, false]);
+    store.clock.freeze(1);
+    expect([session.proven, session.overdue, session.error]).toEqual([false, false, undefined]);
+  });
+
+  it("asks for a keep-alive at once, and is proven again when it is answered", async () => {
+    const store = new FakeLeases();
+    store.onKeepAlive = unanswered;
+    const session = await store.session();
+    const cleared = vi.fn<() => void>();
+    session.cleared.add(cleared);
+    await passTime(store.clock, 500);
+    store.clock.freeze(STALL_MS);
+    await passTime(store.clock, 0);
+    expect(store.streams[0]?.sentAt).toEqual([2500]);
+    expect([session.proven, cleared.mock.calls.length]).toEqual([false, 0]);
+    store.streams[0]?.answer(9);
+    await turn();
+    expect([session.proven, cleared.mock.calls.length]).toEqual([true, 1]);
+  });
+
+  it("is not proven by the answer to a keep-alive from before, but by the next", async () => {
+    const store = new FakeLeases();
+    store.onKeepAlive = unanswered;
+    const session = await store.session();
+    await passTime(store.clock, 3100);
+    store.clock.freeze(STALL_MS);
+    // Read before any timer ran.
+    store.streams[0]?.answer(9);
+    await turn();
+    expect(session.proven).toBe(false);
+    expect(store.streams[0]?.sentAt).toEqual([3000, 5100]);
+    store.streams[0]?.answer(9);
+    await turn();
+    expect(session.proven).toBe(true);
+  });
+
+  it("ends as soon as it runs again, when the deadline has passed meanwhile", async () => {
+    const store = new FakeLeases();
+    const session = await store.session();
+    store.clock.freeze(PROVEN_MS);
+    expect(session.overdue).toBe(true);
+    await passTime(store.clock, 0);
+    expect(session.error?.code).toBe("session-ended");
+  });
+
+  it("ends at its deadline when nothing clears the doubt", async () => {
+    const store = new FakeLeases();
+    store.onKeepAlive = unanswered;
+    const session = await store.session();
+    store.clock.freeze(STALL_MS);
+    await passTime(store.clock, PROVEN_MS - STALL_MS - 1);
+    expect([session.proven, session.error]).toEqual([false, undefined]);
+    await passTime(store.clock, 1);
+    expect(session.error?.code).toBe("session-ended");
+  });
+
+  it("knows when its whole TTL is over, counted from the last keep-alive that was answered", async () => {
+    const store = new FakeLeases();
+    const session = await store.session();
+    expect(session.lapsesAt).toBe(TTL_MS);
+    await passTime(store.clock, 2 * TTL_MS);
+    expect(session.lapsesAt).toBe(3 * TTL_MS);
+  });
+
+  it("does not give up a stream whose answer may be here, unread", async () => {
+    const store = new FakeLeases();
+    store.onKeepAlive = unanswered;
+    await store.session();
+    await passTime(store.clock, 3000);
+    store.clock.freeze(4000);
+    await passTime(store.clock, 0);
+    expect(store.streams.map(({ signal }) => signal.aborted)).toEqual([false]);
   });
 });
 
@@ -99,8 +201,7 @@ describe("keep-alives", () => {
     await passTime(store.clock, 3000);
     await passTime(store.clock, 1400);
     store.streams[0]?.answer(9);
-    await turn();
-    store.clock.freeze(PROVEN_MS - 1400 - 1);
+    await passTime(store.clock, PROVEN_MS - 1400 - 1);
     expect(session.proven).toBe(true);
     store.clock.freeze(1);
     expect(session.proven).toBe(false);
@@ -140,21 +241,20 @@ describe("keep-alives", () => {
     await passTime(store.clock, 2900);
     // Nothing was asked since 3000, so this answers nothing.
     store.streams[0]?.answer(9);
-    await turn();
-    store.clock.freeze(3000 + PROVEN_MS - store.clock.now() - 1);
+    await passTime(store.clock, 3000 + PROVEN_MS - store.clock.now() - 1);
     expect(session.proven).toBe(true);
     store.clock.freeze(1);
     expect(session.proven).toBe(false);
   });
 
-  it("answered with a TTL of 0 end the session as expired", async () => {
+  it("answered with a TTL of 0 end the session as revoked: it cannot have expired yet", async () => {
     for (const ttl of [0, -1]) {
       const store = new FakeLeases();
       store.onKeepAlive = (stream) => stream.answer(ttl);
       const session = await store.session();
       await passTime(store.clock, 3000);
-      expect(session.error).toMatchObject({ code: "session-ended" });
-      expect(session.error?.message).toContain("etcd does not know it any more");
+      expect(session.error).toMatchObject({ code: "session-ended", sessionEnd: "revoked" });
+      expect(session.error?.message).toContain("etcd does not know it");
       await passTime(store.clock, 60_000);
       expect(store.streams).toHaveLength(1);
     }
@@ -176,14 +276,48 @@ describe("keep-alives", () => {
     expect([session.proven, store.streams.length]).toEqual([true, 2]);
   });
 
-  it("on a stream that was replaced count no more", async () => {
+  it("count when they come late, although others are under way, which are given up then", async () => {
     const store = new FakeLeases();
     store.onKeepAlive = unanswered;
     const session = await store.session();
-    await passTime(store.clock, 4500);
+    await passTime(store.clock, 6000);
+    expect(store.streams.map(({ sentAt, suspect }) => [sentAt, suspect])).toEqual([
+      [[3000], true],
+      [[4500], true],
+      [[5250], true],
+      [[6000], false],
+    ]);
     store.streams[0]?.answer(9);
-    await passTime(store.clock, PROVEN_MS - 4500);
-    expect(session.proven).toBe(false);
+    await turn();
+    expect(store.streams.map(({ signal }) => signal.aborted)).toEqual([false, true, true, true]);
+    await passTime(store.clock, 3000 + PROVEN_MS - 6000 - 1);
+    expect(session.proven).toBe(true);
+  });
+
+  it("are under way on six streams at most", async () => {
+    const store = new FakeLeases();
+    store.onKeepAlive = unanswered;
+    await store.session();
+    await passTime(store.clock, PROVEN_MS - 1);
+    expect(store.streams.map(({ signal }) => signal.aborted)).toEqual([
+      true,
+      ...Array.from({ length: 6 }, () => false),
+    ]);
+    expect(store.streams[0]?.signal.reason).toMatchObject({ code: "deadline-exceeded" });
+  });
+
+  it("are hedged on, although a hedge fails at once while others are silent", async () => {
+    const store = new FakeLeases();
+    // The first is blocked in a member that waits for a leader; a dead member refuses; then there is a leader again.
+    store.onKeepAlive = (stream) => {
+      if (store.clock.now() > 7000) stream.answer(9);
+      else if (store.streams.length % 2 === 0) stream.fail(lost());
+    };
+    const session = await store.session();
+    await passTime(store.clock, 7600);
+    expect(session.proven).toBe(true);
+    await passTime(store.clock, PROVEN_MS - 600);
+    expect(session.proven).toBe(true);
   });
 
   it("go on after a stream broke, after a pause that a broken connection needs", async () => {
@@ -207,6 +341,6 @@ describe("keep-alives", () => {
     store.onKeepAlive = (stream) => stream.fail(new EtcdError("permission-denied", "etcdserver: permission denied"));
     const session = await store.session();
     await passTime(store.clock, 3000);
-    expect(session.error?.code).toBe("permission-denied");
+    expect(session.error).toMatchObject({ code: "permission-denied", sessionEnd: "auth" });
   });
 });

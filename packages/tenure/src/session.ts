@@ -1,22 +1,34 @@
 import { EtcdError, type EtcdClient } from "@tenure/etcd";
-import { abortedError, TenureError } from "./errors.ts";
-import { keepAliveIntervalMs, keepAliveTimeoutMs, provenUntil, ttlSeconds } from "./lease-timing.ts";
+import { abortedError, type SessionEnd, TenureError, type TenureErrorCode } from "./errors.ts";
+import {
+  publishKeepAliveAnswered,
+  publishSessionCleared,
+  publishSessionDoubted,
+  publishSessionEnded,
+  publishSessionGranted,
+} from "./events.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
+import { beatIntervalMs, marginMs, provenUntil, ttlSeconds } from "./lease-timing.ts";
 import { Listeners } from "./listeners.ts";
 import { newLeaseId } from "./names.ts";
-import { pause, Retry } from "./wait.ts";
-
-/** Why a session ended. */
-export type SessionEnd =
-  /** Its lease could not be proven in time, or the server said that it is over. */
-  | "expired"
-  /** It was given back. */
-  | "closed"
-  | "cluster-changed"
-  | "auth";
+import { Retry } from "./wait.ts";
 
 type State =
-  | { readonly t: "live"; readonly provenUntil: number }
-  | { readonly t: "ended"; readonly why: SessionEnd; readonly error: TenureError };
+  | {
+      readonly t: "live";
+      readonly provenUntil: number;
+      /** When the lease came into doubt; it stays there until a keep-alive sent later is answered. */
+      readonly doubtSince: number | undefined;
+    }
+  | { readonly t: "ended"; readonly error: TenureError };
+
+const CODES: Readonly<Record<SessionEnd, TenureErrorCode>> = {
+  expired: "session-ended",
+  revoked: "session-ended",
+  closed: "session-ended",
+  "cluster-changed": "cluster-changed",
+  auth: "permission-denied",
+};
 
 /** Lease ids that a first grant found taken before this gives up: a collision of random 39-bit numbers. */
 const MAX_COLLISIONS = 3;
@@ -28,6 +40,10 @@ const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
  * It is *proven* until a local deadline counted from the sending of the last answered grant or keep-alive, and ends by
  * itself then, before etcd can give what it holds to another. {@link proven} compares the clock at the moment of the
  * call, so it is right even when every timer is late. A session that ended never comes back.
+ *
+ * After a suspend, or a stall of the process beyond the margin, the lease is *in doubt* until a keep-alive sent since
+ * then is answered: not proven, though not lost either. What the process did not see happen meanwhile may be a lot, and
+ * what it reads first may be old.
  */
 export class Session {
   readonly leaseId: bigint;
@@ -35,25 +51,55 @@ export class Session {
   readonly ttlMs: number;
   /** Told once, when the session ends. */
   readonly ended: Listeners<TenureError> = new Listeners();
+  /** Told when the lease is out of doubt again. */
+  readonly cleared: Listeners<void> = new Listeners();
   readonly #etcd: EtcdClient;
-  readonly #closing = new AbortController();
+  readonly #keeper: LeaseKeeper;
   #state: State;
+  /** When the last grant or keep-alive that was answered was sent. */
+  #provenAt: number;
+  /** When the clock was looked at last: long ago means that the process stood still. */
+  #beatAt: number;
   #cancelDeadline: (() => void) | undefined;
+  #cancelBeat: (() => void) | undefined;
 
   /** Use {@link grantSession}. */
   constructor(etcd: EtcdClient, leaseId: bigint, ttlMs: number, sentAt: number) {
     this.#etcd = etcd;
     this.leaseId = leaseId;
     this.ttlMs = ttlMs;
-    this.#state = { t: "live", provenUntil: provenUntil(sentAt, ttlMs) };
+    this.#state = { t: "live", provenUntil: provenUntil(sentAt, ttlMs), doubtSince: undefined };
+    this.#provenAt = sentAt;
+    this.#beatAt = etcd.clock.now();
     etcd.closed.addEventListener("abort", this.#onClosed);
+    this.#keeper = new LeaseKeeper(etcd, leaseId, ttlMs, sentAt, {
+      renewed: (renewalSentAt, renewedTtlMs) => this.#renewed(renewalSentAt, renewedTtlMs),
+      refused: (error) =>
+        this.end("auth", `etcd does not let ${userOf(etcd)} keep the lease alive: ${error.message}`, error),
+    });
+    this.#armBeat();
+    // Last: a grant that took too long ends the session here.
     this.#armDeadline();
-    void this.#keepAlive(sentAt);
   }
 
   /** Whether the lease certainly lives at this instant. */
   get proven(): boolean {
-    return this.#state.t === "live" && this.#etcd.clock.now() < this.#state.provenUntil;
+    return this.#state.t === "live" && this.#state.doubtSince === undefined && !this.#stalled && !this.overdue;
+  }
+
+  /** Whether the deadline has passed, as it has for a session that ended. In doubt it may still be ahead. */
+  get overdue(): boolean {
+    return this.#state.t === "ended" || this.#etcd.clock.now() >= this.#state.provenUntil;
+  }
+
+  /** Milliseconds until the deadline; 0 once it is over. */
+  get leftMs(): number {
+    return this.#state.t === "ended" ? 0 : Math.max(0, this.#state.provenUntil - this.#etcd.clock.now());
+  }
+
+  /** When the whole TTL is over since the lease was proven last: etcd may end it from then on, by clocks that agree. */
+  get lapsesAt(): number {
+    return this.#provenAt + this.ttlMs;
   }
 
   /** Why it ended; undefined while it lives. */
@@ -62,124 +108,85 @@ export class Session {
   }
 
   /** Ends the session here; the lease is left to whoever revokes it, or to its TTL. */
-  end(why: SessionEnd, error: TenureError): void {
-    this.#setState({ t: "ended", why, error });
+  end(why: SessionEnd, message: string, cause?: unknown): void {
+    if (this.#state.t === "live") publishSessionEnded(this, why, message);
+    this.#setState({ t: "ended", error: new TenureError(CODES[why], message, { cause, sessionEnd: why }) });
   }
 
   /** Every change of state happens here. */
   #setState(next: State): void {
-    if (this.#state.t === "ended") return;
+    const before = this.#state;
+    if (before.t === "ended") return;
     this.#state = next;
-    if (next.t === "live") return;
+    if (next.t === "live") {
+      if (before.doubtSince !== undefined && next.doubtSince === undefined) {
+        publishSessionCleared(this);
+        this.cleared.emit();
+      }
+      return;
+    }
     this.#cancelDeadline?.();
+    this.#cancelBeat?.();
     this.#etcd.closed.removeEventListener("abort", this.#onClosed);
-    this.#closing.abort();
+    this.#keeper.stop();
     this.ended.emit(next.error);
   }
 
   readonly #onClosed = (): void => {
-    this.end("closed", new TenureError("session-ended", "the client is closed"));
+    this.end("closed", "the client is closed");
   };
 
   /** One timer is enough: when it fires early because the lease was renewed meanwhile, it is set again. */
   #armDeadline(): void {
     if (this.#state.t === "ended") return;
     const leftMs = this.#state.provenUntil - this.#etcd.clock.now();
-    if (leftMs <= 0) return this.#expire("no keep-alive was answered in time");
+    if (leftMs <= 0) return this.#expire();
     this.#cancelDeadline = this.#etcd.clock.after(leftMs, () => this.#armDeadline());
   }
 
-  #expire(reason: string): void {
-    this.end("expired", new TenureError("session-ended", `the lease ${this.leaseId.toString(16)} is over: ${reason}`));
+  /** Whether nothing ran here for longer than the margin, whatever the reason: half of it is the usual. */
+  get #stalled(): boolean {
+    return this.#etcd.clock.now() - this.#beatAt > marginMs(this.ttlMs);
   }
 
-  /** Keeps one stream of keep-alives open, and opens another when it breaks or falls silent. */
-  async #keepAlive(grantSentAt: number): Promise<void> {
-    const { clock, random } = this.#etcd;
-    const { signal } = this.#closing;
-    const retry = new Retry(clock, random, RETRY_BOUNDS);
-    // Counted from the grant's sending like everything else: a slow grant has used up some of the time already.
-    await pause(clock, Math.max(0, grantSentAt + keepAliveIntervalMs(this.ttlMs) - clock.now()), signal);
-    while (this.#state.t === "live") {
-      const round = new KeepAliveRound(this.#etcd, this.leaseId, this.ttlMs, (sentAt, ttlMs) => {
-        retry.reset();
-        this.#renewed(sentAt, ttlMs);
-      });
-      const startedAt = clock.now();
-      const error = await round.run(signal);
-      if (signal.aborted) return;
-      if (error.code === "permission-denied") {
-        this.end("auth", new TenureError("permission-denied", error.message, { cause: error }));
-        return;
-      }
-      // A stream that fell silent has cost time already: only one that failed at once is given a pause.
-      if (clock.now() - startedAt < keepAliveTimeoutMs(this.ttlMs)) await retry.pause(signal);
-    }
-  }
-
-  #renewed(sentAt: number, ttlMs: number): void {
-    if (this.#state.t === "ended") return;
-    if (ttlMs <= 0) return this.#expire("etcd does not know it any more");
-    // What was not proven for a moment is over, even if the timer that says so is late.
-    if (!this.proven) return this.#expire("no keep-alive was answered in time");
-    const proven = Math.max(this.#state.provenUntil, provenUntil(sentAt, ttlMs));
-    this.#setState({ t: "live", provenUntil: proven });
-  }
-}
-
-/** One stream of keep-alives: sends, matches answers to requests in order, and fails when one stays away. */
-class KeepAliveRound {
-  readonly #etcd: EtcdClient;
-  readonly #leaseId: bigint;
-  readonly #onRenewed: (sentAt: number, ttlMs: number) => void;
-  readonly #controller = new AbortController();
-  /** When the requests without an answer were sent, oldest first. */
-  readonly #unanswered: number[] = [];
-  readonly #ttlMs: number;
-  #cancelTimer: () => void = () => undefined;
-
-  constructor(etcd: EtcdClient, leaseId: bigint, ttlMs: number, onRenewed: (sentAt: number, ttlMs: number) => void) {
-    this.#etcd = etcd;
-    this.#leaseId = leaseId;
-    this.#ttlMs = ttlMs;
-    this.#onRenewed = onRenewed;
-  }
-
-  /** Sends at once, then at a third of the TTL each; resolves with what ended the stream. */
-  async run(sessionSignal: AbortSignal): Promise<EtcdError> {
-    const stop = (): void => this.#controller.abort(new EtcdError("aborted", "the session ended"));
-    sessionSignal.addEventListener("abort", stop);
-    const stream = this.#etcd.lease.keepAlive(this.#controller.signal);
-    this.#request(stream.send);
-    try {
-      for await (const answer of stream.answers) this.#answered(Number(answer.TTL) * 1000, stream.send);
-      return new EtcdError("unavailable", "the server ended the stream of keep-alives");
-    } catch (error) {
-      return EtcdError.from(error);
-    } finally {
-      sessionSignal.removeEventListener("abort", stop);
-      this.#cancelTimer();
-      stop();
-    }
-  }
-
-  #request(send: (leaseId: bigint) => void): void {
-    // The deadline of the lease counts from here: before the request leaves.
-    this.#unanswered.push(this.#etcd.clock.now());
-    send(this.#leaseId);
-    this.#cancelTimer = this.#etcd.clock.after(keepAliveTimeoutMs(this.#ttlMs), () => {
-      this.#controller.abort(new EtcdError("deadline-exceeded", "a keep-alive was not answered in time"));
+  #armBeat(): void {
+    this.#cancelBeat = this.#etcd.clock.after(beatIntervalMs(this.ttlMs), () => {
+      this.#beat();
+      if (this.#state.t === "live") this.#armBeat();
     });
   }
 
-  #answered(ttlMs: number, send: (leaseId: bigint) => void): void {
-    const sentAt = this.#unanswered.shift();
-    if (sentAt === undefined) return;
-    this.#cancelTimer();
-    this.#onRenewed(sentAt, ttlMs);
-    if (this.#controller.signal.aborted) return;
-    const waitMs = sentAt + keepAliveIntervalMs(this.#ttlMs) - this.#etcd.clock.now();
-    this.#cancelTimer = this.#etcd.clock.after(Math.max(0, waitMs), () => this.#request(send));
+  /** Looks at the clock: a stall puts the lease in doubt, and the deadline may have passed meanwhile. */
+  #beat(): void {
+    if (this.#state.t === "ended") return;
+    if (this.overdue) return this.#expire();
+    const stalled = this.#stalled;
+    const beforeStall = this.#beatAt;
+    this.#beatAt = this.#etcd.clock.now();
+    if (!stalled) return;
+    publishSessionDoubted(this, this.#beatAt - beforeStall);
+    this.#setState({ ...this.#state, doubtSince: this.#beatAt });
+    this.#keeper.hurry();
+  }
+
+  #expire(): void {
+    this.end("expired", `the lease ${this.leaseId.toString(16)} is over: no keep-alive was answered in time`);
+  }
+
+  #renewed(sentAt: number, ttlMs: number): void {
+    // First of all: an answer that waited out a stall says nothing about the time since.
+    this.#beat();
+    if (this.#state.t === "ended") return;
+    if (ttlMs <= 0) return this.end("revoked", `the lease ${this.leaseId.toString(16)} is over: etcd does not know it`);
+    const { doubtSince } = this.#state;
+    publishKeepAliveAnswered(this.leaseId, this.#etcd.clock, sentAt, this.#state.provenUntil);
+    this.#provenAt = Math.max(this.#provenAt, sentAt);
+    this.#setState({
+      t: "live",
+      provenUntil: Math.max(this.#state.provenUntil, provenUntil(sentAt, ttlMs)),
+      doubtSince: doubtSince !== undefined && sentAt >= doubtSince ? undefined : doubtSince,
+    });
+    if (this.#state.doubtSince !== undefined) this.#keeper.hurry();
   }
 }
 
@@ -201,15 +208,17 @@ export async function grantSession(etcd: EtcdClient, ttlMs: number, signal: Abor
     try {
       const granted = await etcd.lease.grant(seconds, { id });
       const session = new Session(etcd, id, Number(granted.TTL) * 1000, sentAt);
+      publishSessionGranted(session);
       // The client may have been closed meanwhile, and then nobody would tell the session.
-      if (etcd.closed.aborted) session.end("closed", new TenureError("session-ended", "the client is closed"));
+      if (etcd.closed.aborted) session.end("closed", "the client is closed");
       return session;
     } catch (thrown) {
       const error = EtcdError.from(thrown);
       const taken = error.code === "failed-precondition" && error.message.includes("already exists");
       if (taken && (maybeGranted || ++collisions <= MAX_COLLISIONS)) {
         // Ours from an attempt whose answer was lost, or another's: either way nothing is proven, so a new id is taken.
-        // The old lease, if it is ours, holds no key and runs out by itself.
+        // The old lease, if it is ours, holds no key; giving it back is a courtesy, it runs out by itself.
+        if (maybeGranted) etcd.lease.revoke(id).catch(() => undefined);
         id = newLeaseId(etcd.random);
         maybeGranted = false;
         continue;
@@ -221,4 +230,8 @@ export async function grantSession(etcd: EtcdClient, ttlMs: number, signal: Abor
   }
   if (maybeGranted) await etcd.lease.revoke(id).catch(() => undefined);
   throw abortedError(signal);
+}
+
+function userOf({ user }: EtcdClient): string {
+  return user === undefined ? "this client" : `user "${user}"`;
 }

@@ -1,6 +1,8 @@
 import { type CallOptions, type Comparison, compare, EtcdError, type EtcdClient, put } from "@tenure/etcd";
 import { valueBytes, type Candidacy } from "./candidacy.ts";
 import { TenureError } from "./errors.ts";
+import { markGuard } from "./guarded-txn.ts";
+import { planTransfer } from "./transfer.ts";
 import { settledWithin } from "./wait.ts";
 
 /** What a term is made from. */
@@ -11,13 +13,18 @@ export interface TermOptions {
   readonly clusterId: bigint;
   readonly value: Uint8Array;
   readonly ttlMs: number;
-  /** Deletes the key and frees the place in the election. */
+  /** Deletes the key, or hands it over, and frees the place in the election. */
   readonly leave: () => Promise<void>;
+  /** Whether whoever has the term resigns when its work has ended, so that a transfer waits for that. */
+  readonly resignsByItself: boolean;
+  /** Has the term be transferred when somebody asks for it, once whoever has the term resigns. */
+  readonly serveTransfers: (term: Term, transfer: (candidateKey: string) => Promise<void>) => void;
   /** Computes the value for a proclaim without one. */
   readonly defaultValue: () => string;
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
+const DEFAULT_DRAIN_MS = 5000;
 
 /**
  * A period of leadership, from being elected to its end.
@@ -43,15 +50,18 @@ export class Term implements AsyncDisposable {
   readonly #etcd: EtcdClient;
   readonly #candidacy: Candidacy;
   readonly #leave: () => Promise<void>;
+  readonly #resignsByItself: boolean;
   readonly #defaultValue: () => string;
   readonly #ended = new AbortController();
   #value: Uint8Array;
+  #resigned = false;
 
   /** Terms come from {@link Election.campaign}. */
   constructor(options: TermOptions) {
     this.#etcd = options.etcd;
     this.#candidacy = options.candidacy;
     this.#leave = options.leave;
+    this.#resignsByItself = options.resignsByItself;
     this.#defaultValue = options.defaultValue;
     this.#value = options.value;
     this.key = options.candidacy.key;
@@ -67,6 +77,7 @@ export class Term implements AsyncDisposable {
     });
     const { state } = options.candidacy;
     if (state.t === "over") this.#ended.abort(state.error);
+    options.serveTransfers(this, (candidateKey) => this.#transfer(candidateKey, DEFAULT_DRAIN_MS, true));
   }
 
   /** The same as {@link token}, by the name Go's client has for it. */
@@ -89,6 +100,15 @@ export class Term implements AsyncDisposable {
    */
   get held(): boolean {
     return this.#candidacy.leads;
+  }
+
+  /**
+   * Milliseconds until the lease's local deadline: for so long etcd cannot give the leadership away because it expired.
+   * Rises with every answered keep-alive, after {@link stop} too, since the key stays then; 0 once the lease is over.
+   * For work that takes a while to stop.
+   */
+  get provenForMs(): number {
+    return this.#candidacy.provenForMs;
   }
 
   /**
@@ -128,6 +148,7 @@ export class Term implements AsyncDisposable {
    */
   async resign(options: Pick<CallOptions, "timeoutMs"> = {}): Promise<void> {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    this.#resigned = true;
     this.stop();
     let done = false;
     const left = this.#leave().then(() => {
@@ -146,13 +167,71 @@ export class Term implements AsyncDisposable {
     this.#candidacy.stop(new TenureError("not-leader", "the term was resigned"));
   }
 
+  /**
+   * Hands the term over to a chosen candidate, in one transaction without a leaderless moment: our key goes, and those
+   * of all candidates older than the chosen one, who stand again behind it. From the moment of the call nothing says
+   * that this process leads. Within {@link Election.run} the transaction waits for `lead` to end, so `lead` must not
+   * wait for it in turn.
+   *
+   * @param candidateKey the key of a candidate of this election, as {@link Election.candidates} has it
+   * @param options.drainMs how long `lead` may take to end, default 5000
+   * @throws TenureError with the term untouched: `not-leader` or `leadership-lost` when it is over, `invalid-argument`
+   * when there is no such candidate, or one would be skipped that is no Tenure node. With the term resigned instead:
+   * `invalid-argument` when the candidate left meanwhile, `unavailable` when etcd did not confirm the transaction. With
+   * the term over, and the key there until `lead` ends: `deadline-exceeded`
+   */
+  transfer(candidateKey: string, options: { readonly drainMs?: number } = {}): Promise<void> {
+    const { drainMs = DEFAULT_DRAIN_MS } = options;
+    return this.#transfer(candidateKey, drainMs, this.#resignsByItself);
+  }
+
+  async #transfer(candidateKey: string, drainMs: number, waitForResign: boolean): Promise<void> {
+    this.#assertHeld();
+    if (!this.#candidacy.sees(candidateKey)) await this.#candidacy.read();
+    this.#assertHeld();
+    const { snapshot } = this.#candidacy;
+    if (snapshot === undefined) throw new TenureError("leadership-lost", "the election is not seen");
+    planTransfer(snapshot, candidateKey);
+    let outcome: { readonly error: TenureError | undefined } | undefined;
+    const settled = new Promise<void>((resolve) => {
+      const settle = (error: TenureError | undefined): void => {
+        outcome = { error };
+        resolve();
+      };
+      this.#candidacy.nominate({ key: candidateKey, settle });
+    });
+    this.#candidacy.stop(new TenureError("not-leader", `the term is transferred to ${candidateKey}`));
+    if (!waitForResign) {
+      this.#resigned = true;
+      void this.#leave();
+    }
+    const { clock } = this.#etcd;
+    if (!this.#resigned) await settledWithin(clock, settled, drainMs);
+    if (!this.#resigned && !this.#resignsByItself) {
+      // Nobody says when the work of this term has ended: it has had its time.
+      this.#resigned = true;
+      void this.#leave();
+    }
+    if (!this.#resigned) {
+      this.#candidacy.nominate(undefined);
+      const why = `the leader's work did not end within ${drainMs} ms; it steps down when that does`;
+      throw new TenureError("deadline-exceeded", why);
+    }
+    if (outcome === undefined) await settledWithin(clock, settled, DEFAULT_TIMEOUT_MS);
+    if (outcome === undefined) throw new TenureError("deadline-exceeded", "etcd did not confirm the transfer in time");
+    if (outcome.error !== undefined) throw outcome.error;
+  }
+
   /** Comparisons that hold only while this term does: put them into the `if` of a transaction that writes as leader. */
   guard(): Comparison[] {
-    return [
+    const comparisons = [
       compare.createRevision(this.key, "=", this.token),
       // Shows a foreign overwrite, which keeps the create revision.
       compare.lease(this.key, "=", this.leaseId),
     ];
+    return markGuard(comparisons, () => {
+      this.#candidacy.stop(new TenureError("leadership-lost", `${this.key} is gone, as a guarded transaction found`));
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -162,7 +241,8 @@ export class Term implements AsyncDisposable {
   #assertHeld(): void {
     const { state } = this.#candidacy;
     if (state.t === "over") throw state.error;
-    if (!this.held) throw new TenureError("leadership-lost", "the lease can no longer be proven");
+    // Not `held`: a lease that is in doubt for the moment is what a transaction may find out about.
+    if (!this.#candidacy.mayLead) throw new TenureError("leadership-lost", "the lease can no longer be proven");
   }
 }
 

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { deleteAt, FakeElectionStore, kvOf, putAt } from "./testing/fake-election-store.ts";
 import { turn } from "./testing/turn.ts";
 
+const TTL_MS = 9000;
+
 describe("a view that opens", () => {
   it("watches from now on and reads at the same time", () => {
     const store = new FakeElectionStore();
@@ -14,7 +16,7 @@ describe("a view that opens", () => {
 
   it("leaves the read to the campaign that announced one", async () => {
     const store = new FakeElectionStore();
-    store.feed.open(true);
+    store.feed.open(TTL_MS, true);
     const offer = store.feed.expectRead();
     await store.watch.created(5n);
     offer([kvOf("e/1", 5n)], 5n);
@@ -59,7 +61,7 @@ describe("a view that opens", () => {
   it("reads by itself when the announced read is too old, or failed", async () => {
     for (const old of [[kvOf("e/1", 3n)], undefined]) {
       const store = new FakeElectionStore();
-      store.feed.open(true);
+      store.feed.open(TTL_MS, true);
       const offer = store.feed.expectRead();
       await store.watch.created(5n);
       expect(store.reads).toHaveLength(0);
@@ -176,7 +178,7 @@ describe("a live view", () => {
 });
 
 describe("a store that refuses", () => {
-  it.each(["permission-denied", "unimplemented", "invalid-argument"] as const)(
+  it.each(["permission-denied", "unauthenticated", "unimplemented", "invalid-argument"] as const)(
     "the watch as %s is told to whoever looks, and asked again",
     async (code) => {
       const store = new FakeElectionStore();
@@ -187,16 +189,6 @@ describe("a store that refuses", () => {
       expect(store.watches).toHaveLength(2);
     },
   );
-
-  it("the watch for its token is told only when the next token is refused too", async () => {
-    const store = new FakeElectionStore();
-    store.feed.open();
-    await store.watch.fail(new EtcdError("unauthenticated", "no"));
-    expect(store.refusals).toEqual([]);
-    await store.resume();
-    await store.watch.fail(new EtcdError("unauthenticated", "no"));
-    expect(store.refusals).toEqual(["unauthenticated"]);
-  });
 
   it("the read is told too", async () => {
     const store = new FakeElectionStore();
@@ -224,7 +216,8 @@ describe("a view that closes", () => {
     const close = store.feed.open();
     const [watch] = store.watches;
     await store.read.fail(new EtcdError("unavailable", "lost"));
-    expect(store.clock.due).toHaveLength(1);
+    // The pause before the next read, and the wait for the watch.
+    expect(store.clock.due).toHaveLength(2);
     close();
     await turn();
     expect(watch?.signal.aborted).toBe(true);
@@ -232,6 +225,24 @@ describe("a view that closes", () => {
     await turn();
     expect([store.watches.length, store.reads.length]).toEqual([1, 1]);
     expect([store.snapshots, store.refusals]).toEqual([[], []]);
+  });
+
+  it("ends with its client, even though somebody still looks", async () => {
+    const store = new FakeElectionStore();
+    store.feed.open();
+    await store.read.fail(new EtcdError("unavailable", "lost"));
+    store.closed.abort();
+    await turn();
+    expect([store.watch.signal.aborted, store.clock.due]).toEqual([true, []]);
+  });
+
+  it("reads no more when its client is closed while it opens", async () => {
+    const store = new FakeElectionStore();
+    store.feed.open();
+    await store.watch.created(5n);
+    store.closed.abort();
+    await turn();
+    expect([store.reads.length, store.clock.due]).toEqual([1, []]);
   });
 
   it("shows nothing any more that arrives late", async () => {

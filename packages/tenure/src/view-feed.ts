@@ -1,7 +1,18 @@
 import { EtcdError, type EtcdClient } from "@tenure/etcd";
 import type { Event, KeyValue } from "@tenure/etcd/rpc";
 import { TenureError } from "./errors.ts";
+import {
+  publishLeader,
+  publishWatchBroken,
+  publishWatchCreated,
+  publishWatchMoved,
+  publishWatchOpened,
+  type WatchMove,
+} from "./events.ts";
+import { LagAlarm } from "./lag-alarm.ts";
+import { DEFAULT_TTL_MS, keepAliveTimeoutMs } from "./lease-timing.ts";
 import { Listeners } from "./listeners.ts";
+import { transferRequestKey } from "./transfer.ts";
 import { following, type Snapshot, snapshotOf } from "./view.ts";
 import { Retry } from "./wait.ts";
 
@@ -17,7 +28,13 @@ type State =
   /** Every event above the snapshot's revision arrives. */
   | { readonly t: "live" };
 
+/** Takes the answer of a read that was announced, or nothing when it failed. */
+export type ReadOffer = (kvs?: readonly KeyValue[], revision?: bigint) => void;
+
 const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
+const EVENT_PUT = 0;
+/** Milliseconds for one try of a read; it is repeated when no answer came. */
+const READ_TIMEOUT_MS = 2000;
 
 /**
  * Keeps the snapshot of one election current with one watch of its prefix.
@@ -26,24 +43,41 @@ const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
  * up to 100 ms late. Its `created` answer carries a revision not below the one it starts after, so a snapshot at or
  * above that revision misses nothing; an older one is replaced by a read sent after `created`. After a break the watch
  * is opened from now again and the snapshot read again, never resumed.
+ *
+ * A member that froze, or lags behind the others, keeps a watch open and says nothing. So the watch is asked for its
+ * progress now and then, and moved when it does not reach what other answers of the cluster have shown. Progress is an
+ * alarm only: the view's revision comes from reads and events.
  */
 export class ViewFeed {
   /** Each new snapshot, in order, one for each revision while the watch is live. */
   readonly changed: Listeners<Snapshot> = new Listeners();
   /** The store refuses to show the election to us; the feed goes on trying. */
   readonly refused: Listeners<TenureError> = new Listeners();
+  /** A key that asks the leader for a transfer was put; it is no part of the view. */
+  readonly requested: Listeners<KeyValue> = new Listeners();
   readonly #etcd: EtcdClient;
   readonly #prefix: string;
+  /** The key of such requests. */
+  readonly #requestKey: Buffer;
   #state: State = { t: "closed" };
   #snapshot: Snapshot | undefined;
-  #users = 0;
+  /** TTLs of those who look, for whom the watch must not be silent for long. */
+  readonly #users: number[] = [];
+  /** Counts the lineages seen: a read from before a change is worth nothing. */
+  #epoch = 0;
+  /** Gives up the watch that is open, so that another one is opened. */
+  #moveWatch: (reason: EtcdError, why: WatchMove) => void = () => undefined;
+  #stopListening: () => void = () => undefined;
   /** Reads under way, by us or by a campaign, whose answer will be offered. */
   #reads = 0;
   #closing = new AbortController();
+  /** Fires when nobody looks any more, or the client is closed. */
+  #ending: AbortSignal = this.#closing.signal;
 
   constructor(etcd: EtcdClient, prefix: string) {
     this.#etcd = etcd;
     this.#prefix = prefix;
+    this.#requestKey = Buffer.from(transferRequestKey(prefix));
   }
 
   /** The newest snapshot; undefined until the first read was answered. Never goes back. */
@@ -53,38 +87,53 @@ export class ViewFeed {
 
   /** Whether nobody looks. */
   get idle(): boolean {
-    return this.#users === 0;
+    return this.#users.length === 0;
   }
 
   /**
    * Opens the feed for one more user; the returned function closes it for them.
    *
+   * @param ttlMs how long the user's lease lives, of which a fraction is how long the watch may be silent
    * @param readComing the user is about to offer a read of its own, so none is needed unless that one comes too late
    */
-  open(readComing = false): () => void {
-    if (this.#users++ === 0) {
+  open(ttlMs: number = DEFAULT_TTL_MS, readComing = false): () => void {
+    this.#users.push(ttlMs);
+    if (this.#users.length === 1) {
       this.#closing = new AbortController();
+      const signal = AbortSignal.any([this.#closing.signal, this.#etcd.closed]);
+      this.#ending = signal;
       // What was seen before may be long past.
       this.#snapshot = undefined;
-      void this.#watch(this.#closing.signal);
-      if (!readComing) void this.#read(this.#closing.signal);
+      this.#stopListening = this.#etcd.lineage.onChanged(() => this.#startAnew());
+      void this.#keepWatching(signal);
+      if (!readComing) void this.#read(signal);
     }
     let open = true;
     return () => {
       if (!open) return;
       open = false;
-      if (--this.#users > 0) return;
+      this.#users.splice(this.#users.indexOf(ttlMs), 1);
+      if (this.#users.length > 0) return;
       this.#setState({ t: "closed" });
+      this.#stopListening();
       this.#closing.abort();
     };
   }
 
-  /** Announces a read of the whole prefix; the returned function takes its answer, or nothing when it failed. */
-  expectRead(): (kvs?: readonly KeyValue[], revision?: bigint) => void {
+  /** Announces a read of the whole prefix. */
+  expectRead(): ReadOffer {
     this.#reads++;
+    const epoch = this.#epoch;
     return (kvs, revision) => {
       this.#reads--;
-      if (kvs !== undefined && revision !== undefined) this.#advance(snapshotOf(kvs, revision));
+      const usable = kvs !== undefined && revision !== undefined && epoch === this.#epoch;
+      if (usable)
+        this.#advance(
+          snapshotOf(
+            kvs.filter((kv) => !this.#isRequest(kv)),
+            revision,
+          ),
+        );
       this.#settle();
     };
   }
@@ -97,6 +146,7 @@ export class ViewFeed {
   /** A read that is older than what is known already is dropped. */
   #advance(snapshot: Snapshot): void {
     if (this.#snapshot !== undefined && snapshot.revision <= this.#snapshot.revision) return;
+    publishLeader(this.#prefix, this.#snapshot, snapshot);
     this.#snapshot = snapshot;
     this.changed.emit(snapshot);
   }
@@ -108,7 +158,7 @@ export class ViewFeed {
       const { early } = this.#state;
       this.#setState({ t: "live" });
       this.#apply(early);
-    } else if (this.#reads === 0) void this.#read(this.#closing.signal);
+    } else if (this.#reads === 0 && !this.#ending.aborted) void this.#read(this.#ending);
   }
 
   #apply(events: readonly Event[]): void {
@@ -116,37 +166,75 @@ export class ViewFeed {
     for (const snapshot of following(this.#snapshot, events)) this.#advance(snapshot);
   }
 
-  async #watch(signal: AbortSignal): Promise<void> {
+  /** The data behind the endpoints is not what it was, so nothing seen of it counts. */
+  #startAnew(): void {
+    this.#epoch++;
+    this.#snapshot = undefined;
+    this.#setState({ t: "opening", createdAt: undefined, early: [] });
+    this.#moveWatch(new EtcdError("unavailable", "the cluster changed"), "cluster-changed");
+  }
+
+  /** Keeps one watch open, and opens another when it breaks or falls behind. */
+  async #keepWatching(signal: AbortSignal): Promise<void> {
     const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
-    /** Whether the last watch was refused for its token, which is renewed for the next one. */
-    let staleToken = false;
     while (!signal.aborted) {
       this.#setState({ t: "opening", createdAt: undefined, early: [] });
-      try {
-        for await (const message of this.#etcd.watch.watch({ prefix: this.#prefix }, { signal })) {
-          if (signal.aborted) return;
-          if (message.t === "created") {
-            retry.reset();
-            staleToken = false;
-            if (this.#state.t === "opening") this.#setState({ ...this.#state, createdAt: message.revision });
-            this.#settle();
-          } else if (message.t === "events") this.#received(message.events);
-        }
-      } catch (thrown) {
-        const error = EtcdError.from(thrown);
-        const renewing = error.code === "unauthenticated" && !staleToken;
-        staleToken = error.code === "unauthenticated";
-        if (!signal.aborted && !renewing) this.#report(error);
-      }
+      const error = await this.#watch(signal, () => retry.reset());
+      if (!signal.aborted) this.#report(error);
       await retry.pause(signal);
     }
   }
 
-  #received(events: readonly Event[]): void {
+  /** One watch, from its opening to its end; resolves with what ended it. */
+  async #watch(closing: AbortSignal, onCreated: () => void): Promise<EtcdError> {
+    const moved = new AbortController();
+    const signal = AbortSignal.any([closing, moved.signal]);
+    const stream = this.#etcd.watch.watch({ prefix: this.#prefix }, { signal });
+    publishWatchOpened(this.#prefix);
+    this.#moveWatch = (reason, why) => {
+      if (!signal.aborted) publishWatchMoved(this.#prefix, why);
+      moved.abort(reason);
+    };
+    const alarm = new LagAlarm(this.#etcd, stream, () => this.#silenceMs, this.#moveWatch);
+    try {
+      for await (const message of stream) {
+        if (signal.aborted) break;
+        alarm.heard(message);
+        if (message.t === "created") {
+          onCreated();
+          publishWatchCreated(this.#prefix, message.revision);
+          if (this.#state.t === "opening") this.#setState({ ...this.#state, createdAt: message.revision });
+          this.#settle();
+        } else if (message.t === "events") this.#received(message.events);
+      }
+      return new EtcdError("aborted", "the watch was given up");
+    } catch (thrown) {
+      const error = EtcdError.from(thrown);
+      if (!signal.aborted) publishWatchBroken(this.#prefix, error);
+      return error;
+    } finally {
+      this.#moveWatch = () => undefined;
+      alarm.stop();
+    }
+  }
+
+  /** Milliseconds the watch may be silent when it was asked something: as a keep-alive of the shortest TTL. */
+  get #silenceMs(): number {
+    return keepAliveTimeoutMs(Math.min(...this.#users));
+  }
+
+  #received(all: readonly Event[]): void {
+    const requests = all.filter(({ kv }) => kv !== undefined && this.#isRequest(kv));
+    const events = requests.length === 0 ? all : all.filter((event) => !requests.includes(event));
     if (this.#state.t === "live") this.#apply(events);
     else if (this.#state.t === "opening") {
       this.#setState({ ...this.#state, early: [...this.#state.early, ...events] });
     }
+    for (const { kv, type } of requests) if (kv !== undefined && type === EVENT_PUT) this.requested.emit(kv);
+  }
+
+  #isRequest({ key }: KeyValue): boolean {
+    return this.#requestKey.equals(key);
   }
 
   /** Reads the prefix until an answer arrives. */
@@ -155,7 +243,8 @@ export class ViewFeed {
     const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
     while (!signal.aborted) {
       try {
-        const { kvs, header } = await this.#etcd.kv.range({ prefix: this.#prefix }, { signal });
+        const options = { signal, timeoutMs: READ_TIMEOUT_MS };
+        const { kvs, header } = await this.#etcd.kv.range({ prefix: this.#prefix }, options);
         if (signal.aborted) break;
         return answered(kvs, header?.revision);
       } catch (error) {

@@ -212,3 +212,22 @@ describe("an entry", () => {
     expect(entryFor(snapshot, "e/")).toBeUndefined();
   });
 });
+
+describe("keys that are no text", () => {
+  const raw = (...bytes: number[]): Uint8Array => Buffer.from([...Buffer.from("e/"), ...bytes]);
+  const rawKv = (key: Uint8Array, createRevision: bigint): KeyValue => ({ ...kvOf("", createRevision), key });
+
+  it("are told from each other, and a deletion takes the right one", () => {
+    const both = following(snapshotOf([rawKv(raw(0xff), 3n)], 3n), [putOf(rawKv(raw(0xfe), 4n))]).at(-1);
+    expect(both?.entries).toHaveLength(2);
+    const deletion = create(EventSchema, { type: DELETE, kv: { key: raw(0xfe), modRevision: 5n } });
+    const [left] = following(both ?? snapshotOf([], 0n), [deletion]);
+    expect(left?.entries.map(({ createRevision }) => createRevision)).toEqual([3n]);
+  });
+
+  it("of one revision are in the order of their bytes, as in etcd", () => {
+    const emoji = "\u{1f600}";
+    const { entries } = snapshotOf([kvOf(`e/${emoji}`, 3n), kvOf("e/\uffee", 3n)], 3n);
+    expect(entries.map(({ key }) => key)).toEqual(["e/\uffee", `e/${emoji}`]);
+  });
+});

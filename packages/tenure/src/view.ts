@@ -3,6 +3,8 @@ import type { KeyValue, Event } from "@tenure/etcd/rpc";
 /** One key under an election's prefix. */
 export interface ViewEntry {
   readonly key: string;
+  /** The key's bytes, one character each: a foreign key need not be text. */
+  readonly rawKey: string;
   readonly value: Uint8Array;
   readonly createRevision: bigint;
   readonly modRevision: bigint;
@@ -38,8 +40,8 @@ export function following(snapshot: Snapshot, events: readonly Event[]): Snapsho
     if (kv === undefined || kv.modRevision <= snapshot.revision) continue;
     if (kv.modRevision > revision && revision > snapshot.revision) snapshots.push({ revision, entries: [...entries] });
     revision = kv.modRevision;
-    const key = Buffer.from(kv.key).toString();
-    entries = entries.filter((entry) => entry.key !== key);
+    const rawKey = Buffer.from(kv.key).toString("latin1");
+    entries = entries.filter((entry) => entry.rawKey !== rawKey);
     if (event.type !== EVENT_DELETE) insert(entries, entryOf(kv));
   }
   if (revision > snapshot.revision) snapshots.push({ revision, entries });
@@ -60,6 +62,7 @@ function entryOf(kv: KeyValue): ViewEntry {
   const { value, createRevision, modRevision, lease } = kv;
   return {
     key: Buffer.from(kv.key).toString(),
+    rawKey: Buffer.from(kv.key).toString("latin1"),
     value,
     createRevision,
     modRevision,
@@ -67,10 +70,10 @@ function entryOf(kv: KeyValue): ViewEntry {
   };
 }
 
-/** Keys created in one transaction share a revision; the key breaks the tie. */
+/** Keys created in one transaction share a revision; the key's bytes break the tie, as in etcd. */
 function bySuccession(a: ViewEntry, b: ViewEntry): number {
   if (a.createRevision !== b.createRevision) return a.createRevision < b.createRevision ? -1 : 1;
-  return a.key < b.key ? -1 : 1;
+  return a.rawKey < b.rawKey ? -1 : 1;
 }
 
 /** New keys are nearly always the last ones, so the place is looked for from the end. */

@@ -43,6 +43,11 @@ export class Retry {
   }
 
   pause(signal?: AbortSignal): Promise<void> {
-    return pause(this.#clock, backoffMs(this.#attempt++, this.#bounds, this.#random), signal);
+    return pause(this.#clock, this.nextMs(), signal);
+  }
+
+  /** How long the next pause is, for who waits in another way. */
+  nextMs(): number {
+    return backoffMs(this.#attempt++, this.#bounds, this.#random);
   }
 }

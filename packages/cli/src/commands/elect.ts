@@ -14,12 +14,16 @@ export async function elect(name: string, value: string | undefined, settings: S
   if (term === undefined) return stopping.exitCode ?? ExitCode.internal;
   report(name, term, settings);
   await ended(term.signal, stopping.signal);
-  if (!stopping.signal.aborted) {
+  const { code, message } = TenureError.from(term.signal.reason);
+  // A term that was not lost, nor resigned by us, is to be transferred, which is done when we resign.
+  const transferred = !stopping.signal.aborted && code === "not-leader";
+  if (!stopping.signal.aborted && !transferred) {
     // At once: closing the client may take a while if the store is gone.
-    note(`leadership lost: ${TenureError.from(term.signal.reason).message}`);
+    note(`leadership lost: ${message}`);
     return ExitCode.leadershipLost;
   }
   await term.resign({ timeoutMs: RESIGN_TIMEOUT_MS });
+  if (transferred) note(`stepped down: ${message}`);
   return ExitCode.ok;
 }
 

@@ -1,5 +1,6 @@
-import { compare, connect, isCandidate, isTenureLease, remove } from "tenure";
+import { compare, connect, isTenureLease, remove } from "tenure";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { assertCandidate, warnUnnoticed } from "../leadership.ts";
 import { leadershipJson, note, printable, printJson, printLine } from "../output.ts";
 import type { Settings } from "../settings.ts";
 
@@ -15,12 +16,7 @@ export async function resign(name: string, settings: Settings): Promise<number> 
     else note(`nobody leads ${name}`);
     return ExitCode.noLeader;
   }
-  if (!isCandidate(election.prefix, leader.key, leader.leaseId)) {
-    throw new CommandError(
-      ExitCode.configuration,
-      `${leader.key} comes first under ${election.prefix} but is no candidate of this election; nothing was changed`,
-    );
-  }
+  assertCandidate(election, leader);
   const answer = await client
     .txn()
     .if(compare.createRevision(leader.key, "=", leader.revision))
@@ -32,12 +28,7 @@ export async function resign(name: string, settings: Settings): Promise<number> 
       `${leader.value} stepped down by itself meanwhile; nothing was changed`,
     );
   }
-  if (!isTenureLease(leader.leaseId)) {
-    note(
-      `${leader.key} is not a Tenure node's: other clients do not look at their own key, so its program may go on ` +
-        "as if it led until it checks",
-    );
-  }
+  if (!isTenureLease(leader.leaseId)) warnUnnoticed(leader);
   if (settings.output !== "table") printJson(leadershipJson(name, leader, answer.header?.revision ?? revision));
   else {
     printLine(printable(leader.key));

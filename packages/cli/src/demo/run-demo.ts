@@ -143,7 +143,7 @@ class Demo {
         break;
       case "lost":
         slot.role = "standing";
-        this.#options.report.tell(`${slot.name} lost its term: ${message.reason}`);
+        this.#options.report.tell(`${slot.name} leads no more: ${message.reason}`);
         break;
       case "failed":
         this.#failure = new CommandError(ExitCode.internal, `${slot.name} failed: ${message.reason}`);

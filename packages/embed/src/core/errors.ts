@@ -1,6 +1,7 @@
 /** Status codes of gRPC, as far as this server uses them. */
 export const GrpcCode = {
   ok: 0,
+  unknown: 2,
   invalidArgument: 3,
   deadlineExceeded: 4,
   notFound: 5,

@@ -64,7 +64,8 @@ export interface EtcdServerOptions {
 /** The etcd release whose behaviour is followed, as clients are told. */
 export const ETCD_VERSION = "3.5.21";
 
-const MEMBER_NAME = "default";
+/** The name of the one member, by which tools know that this is not etcd. */
+export const MEMBER_NAME = "tenure-embed";
 /** etcd's default. Nothing listens there: a cluster of one has no peers. */
 const PEER_URL = "http://localhost:2380";
 /** What a fresh etcd of one member shows. */

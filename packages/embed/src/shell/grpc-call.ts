@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 
 import { FrameReader, parseGrpcTimeout } from "@tenure/etcd/rpc";
 import type { Clock } from "@tenure/etcd/runtime";
@@ -26,28 +26,31 @@ export function serveUnary(
 ): Call {
   const reply = new GrpcReply(stream, route.method.output);
   const fail = (error: unknown): void => reply.fail(error);
-  const timeoutMs = parseGrpcTimeout(asText(headers["grpc-timeout"]));
-  if (timeoutMs !== undefined) {
-    const expire = (): void => fail(new EtcdServerError(GrpcCode.deadlineExceeded, "context deadline exceeded"));
-    stream.once("close", clock.after(timeoutMs, expire));
-  }
-  let request: Uint8Array | undefined;
-  const takeMessage = (message: Uint8Array): void => {
-    if (request !== undefined) throw new EtcdServerError(GrpcCode.internal, "more than one request in a unary call");
-    request = message;
-  };
-  const answer = (): void => {
-    if (request === undefined) throw new EtcdServerError(GrpcCode.internal, "no request in a unary call");
-    const response = route.handler(decode(route.method.input, request));
-    if (response instanceof Promise) response.then((message) => reply.sendAndEnd(message), fail);
+  const expire = (): void => fail(new EtcdServerError(GrpcCode.deadlineExceeded, "context deadline exceeded"));
+  atDeadline(stream, headers, clock, expire);
+  let isAsked = false;
+  // As etcd: the first message is the request, whatever follows.
+  const answer = (message: Uint8Array): void => {
+    if (isAsked) return;
+    isAsked = true;
+    const response = route.handler(decode(route.method.input, message));
+    if (response instanceof Promise) response.then((result) => reply.sendAndEnd(result), fail);
     else reply.sendAndEnd(response);
   };
-  readMessages(stream, { message: takeMessage, end: answer, fail, isEnded: () => reply.isEnded });
+  const end = (isWhole: boolean): void => {
+    if (!isAsked) throw new EtcdServerError(GrpcCode.unknown, isWhole ? "EOF" : "unexpected EOF");
+  };
+  readMessages(stream, { message: answer, end, fail, isEnded: () => reply.isEnded });
   return { fail };
 }
 
-/** Serves one stream of a method with streams in both directions. */
-export function serveStream(route: Extract<Route, { kind: "stream" }>, stream: ServerHttp2Stream): Call {
+/** Serves one stream of a method with streams in both directions. At its `grpc-timeout` it is reset, as by etcd. */
+export function serveStream(
+  route: Extract<Route, { kind: "stream" }>,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  clock: Clock,
+): Call {
   const reply = new GrpcReply(stream, route.method.output);
   let isFull = false;
   const fail = (error: unknown): void => reply.fail(error);
@@ -60,6 +63,7 @@ export function serveStream(route: Extract<Route, { kind: "stream" }>, stream: S
     }
     return hasRoom;
   };
+  atDeadline(stream, headers, clock, () => stream.close(constants.NGHTTP2_CANCEL));
   reply.open();
   const receiver: StreamReceiver<unknown> = route.handler({ send, end: () => reply.end() });
   stream.on("drain", () => {
@@ -71,7 +75,10 @@ export function serveStream(route: Extract<Route, { kind: "stream" }>, stream: S
   stream.once("close", () => receiver.close());
   readMessages(stream, {
     message: (bytes) => receiver.message(decode(route.method.input, bytes)),
-    end: () => receiver.halfClose(),
+    end: (isWhole) => {
+      if (!isWhole) throw new EtcdServerError(GrpcCode.internal, "unexpected EOF");
+      receiver.halfClose();
+    },
     fail,
     isEnded: () => reply.isEnded,
   });
@@ -80,8 +87,8 @@ export function serveStream(route: Extract<Route, { kind: "stream" }>, stream: S
 
 interface MessageTaker {
   readonly message: (bytes: Uint8Array) => void;
-  /** The client has sent everything. */
-  readonly end: () => void;
+  /** The client has sent everything, be it in whole messages or not. */
+  readonly end: (isWhole: boolean) => void;
   readonly fail: (error: unknown) => void;
   /** Whether the call has its status already, so that what still arrives is of no use. */
   readonly isEnded: () => boolean;
@@ -97,11 +104,26 @@ function readMessages(stream: ServerHttp2Stream, taker: MessageTaker): void {
   });
   stream.on("end", () => {
     if (taker.isEnded()) return;
-    attempt(() => {
-      reader.end();
-      taker.end();
-    }, taker.fail);
+    attempt(() => taker.end(isWhole(reader)), taker.fail);
   });
+}
+
+function isWhole(reader: FrameReader): boolean {
+  try {
+    reader.end();
+    return true;
+  } catch {
+    // It says so by throwing, in words for a client.
+    return false;
+  }
+}
+
+/** Calls `expire` when the call's `grpc-timeout`, which counts from now, is over and the call is not. */
+function atDeadline(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, clock: Clock, expire: () => void): void {
+  const timeoutMs = parseGrpcTimeout(asText(headers["grpc-timeout"]));
+  if (timeoutMs === undefined) return;
+  if (timeoutMs <= 0) expire();
+  else stream.once("close", clock.after(timeoutMs, expire));
 }
 
 function attempt(action: () => void, fail: (error: unknown) => void): void {

@@ -88,8 +88,8 @@ export class GrpcReply {
 }
 
 /** Answers a call with nothing but the status an error stands for. */
-export function refuse(stream: ServerHttp2Stream, error: unknown): void {
-  respondWith(stream, statusOf(error));
+export function refuse(stream: ServerHttp2Stream, error: unknown, httpStatus: number = 200): void {
+  respondWith(stream, statusOf(error), httpStatus);
 }
 
 /** Reads a message; bytes that are none become an error of the call. */
@@ -107,9 +107,9 @@ export function isGone(stream: ServerHttp2Stream): boolean {
   return stream.destroyed || stream.closed;
 }
 
-function respondWith(stream: ServerHttp2Stream, status: Status): void {
+function respondWith(stream: ServerHttp2Stream, status: Status, httpStatus: number = 200): void {
   if (isGone(stream)) return;
-  const headers = { ":status": 200, "content-type": CONTENT_TYPE, ...statusHeaders(status) };
+  const headers = { ":status": httpStatus, "content-type": CONTENT_TYPE, ...statusHeaders(status) };
   stream.respond(headers, { endStream: true });
   stopUpload(stream);
 }

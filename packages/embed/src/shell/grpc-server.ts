@@ -18,6 +18,7 @@ import { type Call, serveStream, serveUnary } from "./grpc-call.ts";
 import { isGone, refuse } from "./grpc-reply.ts";
 import type { GrpcRouter, Route } from "./grpc-service.ts";
 import { plainAnswer } from "./plain-http.ts";
+import { problemOf } from "./request-headers.ts";
 
 /** How every client of HTTP/2 begins. */
 const HTTP2_PREFACE = "PRI * HTTP/2.0";
@@ -32,6 +33,9 @@ const HTTP2_OPTIONS: ServerOptions & {
   readonly streamResetBurst: number;
   readonly streamResetRate: number;
 } = {
+  // Beyond this Node resets the call and leaks memory, for which it ends the process when the session is collected
+  // (seen in 20.20). The size of all headers together has a limit anyway.
+  maxHeaderListPairs: 65_536,
   // A Go client puts all watches and calls of a program on one connection.
   settings: { maxConcurrentStreams: 2 ** 31 - 1, initialWindowSize: STREAM_WINDOW_BYTES },
   // In megabytes. Streams beyond it are refused, and the default of 10 is less than a few busy watches need.
@@ -145,15 +149,23 @@ export class GrpcServer {
     stream.on("error", () => {});
     // Opened and reset in one packet, or its connection broke: there is nobody to answer.
     if (isGone(stream)) return;
-    if (headers[":method"] !== "POST" || !headers["content-type"]?.startsWith("application/grpc")) {
+    const problem = problemOf(headers);
+    if (problem === "not gRPC") {
       const { status, contentType, body } = plainAnswer(headers[":method"], headers[":path"]);
       stream.respond({ ":status": status, "content-type": contentType });
       stream.end(body);
       return;
     }
+    if (problem !== undefined) {
+      refuse(stream, problem.error, problem.http);
+      return;
+    }
     const route = this.#route(stream, headers[":path"] ?? "");
     if (route === undefined) return;
-    const call = route.kind === "unary" ? serveUnary(route, stream, headers, this.#clock) : serveStream(route, stream);
+    const call =
+      route.kind === "unary"
+        ? serveUnary(route, stream, headers, this.#clock)
+        : serveStream(route, stream, headers, this.#clock);
     this.#calls.add(call);
     stream.once("close", () => this.#calls.delete(call));
   }

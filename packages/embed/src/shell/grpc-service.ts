@@ -79,7 +79,10 @@ export class GrpcRouter {
    * @throws EtcdServerError when there is none, naming what is missing.
    */
   find(path: string): Route {
-    const [, service = "", method = ""] = path.split("/");
+    const slash = path.lastIndexOf("/");
+    if (slash < 1) throw new EtcdServerError(GrpcCode.unimplemented, `malformed method name: ${JSON.stringify(path)}`);
+    const service = path.slice(1, slash);
+    const method = path.slice(slash + 1);
     const routes = this.#routes.get(service);
     if (routes === undefined) throw new EtcdServerError(GrpcCode.unimplemented, `unknown service ${service}`);
     const route = routes.get(method);

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { EtcdError, type EtcdClient, type WatchMessage } from "@tenure/etcd";
+import { EtcdError, type EtcdClient, Lineage, type WatchMessage } from "@tenure/etcd";
 import { type Event, EventSchema, type KeyValue, KeyValueSchema } from "@tenure/etcd/rpc";
 import { ManualClock } from "@tenure/etcd/runtime";
 import type { Snapshot } from "../view.ts";
@@ -26,6 +26,8 @@ export function deleteAt(revision: bigint, key: string): Event {
 class FakeWatch {
   readonly signal: AbortSignal;
   readonly options: unknown;
+  /** How often the progress was asked for. */
+  asked = 0;
   readonly #messages: WatchMessage[] = [];
   #failure: EtcdError | undefined;
   #wake: () => void = () => undefined;
@@ -80,6 +82,9 @@ export class FakeElectionStore {
   readonly watches: FakeWatch[] = [];
   readonly reads: Read[] = [];
   readonly clock: ManualClock = new ManualClock();
+  readonly lineage: Lineage = new Lineage();
+  /** Aborts when the client is closed. */
+  readonly closed: AbortController = new AbortController();
   readonly feed: ViewFeed;
   readonly snapshots: string[] = [];
   readonly refusals: string[] = [];
@@ -87,12 +92,14 @@ export class FakeElectionStore {
   constructor() {
     const etcd = {
       clock: this.clock,
+      lineage: this.lineage,
+      closed: this.closed.signal,
       random: { fraction: () => 1, bits: () => 0n },
       watch: {
         watch: (_keys: unknown, { signal, ...options }: { signal: AbortSignal }) => {
           const watch = new FakeWatch(signal, options);
           this.watches.push(watch);
-          return watch.read();
+          return Object.assign(watch.read(), { requestProgress: () => void watch.asked++ });
         },
       },
       kv: { range: (_keys: unknown, { signal }: { signal: AbortSignal }) => this.#read(signal) },

@@ -11,6 +11,7 @@ export const PROVEN_MS = 8410;
 class KeepAlives {
   readonly signal: AbortSignal;
   readonly openedAt: number;
+  suspect = false;
   /** When each request was sent. */
   readonly sentAt: number[] = [];
   readonly #answers: bigint[] = [];
@@ -81,7 +82,7 @@ export class FakeLeases {
           stream.sentAt.push(this.clock.now());
           this.onKeepAlive(stream);
         };
-        return { send, answers: stream.read() };
+        return { send, answers: stream.read(), suspect: () => void (stream.suspect = true) };
       },
     },
   } as unknown as EtcdClient;

@@ -1,0 +1,44 @@
+import { connect } from "tenure";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { printJson, printLine, table } from "../output.ts";
+import { GuardLink } from "../run/guard-link.ts";
+import { Log } from "../run/log.ts";
+import { plan, plannedTimings, type RunFlags } from "../run/plan.ts";
+import { Signals } from "../run/signals.ts";
+import { Supervisor } from "../run/supervisor.ts";
+import { explained } from "../run/timings.ts";
+import type { Settings } from "../settings.ts";
+
+/** `tenure run NAME -- CMD ARGS`: runs a program while this node leads. */
+export async function run(
+  name: string,
+  command: readonly string[],
+  flags: RunFlags,
+  settings: Settings,
+): Promise<number> {
+  if (process.platform === "win32") {
+    throw new CommandError(ExitCode.configuration, "run needs process groups and signals, which Windows has not");
+  }
+  if (flags.explain === true) {
+    const times = plannedTimings(flags, settings);
+    if (settings.output === "table") printLine(table(explained(times)));
+    else printJson(times);
+    return ExitCode.ok;
+  }
+  const planned = plan(name, command, flags, settings);
+  // First of all, so that a signal finds us ready whenever it comes.
+  using signals = new Signals();
+  const connectOptions = settings.connect();
+  const log = new Log();
+  let supervisor: Supervisor | undefined;
+  await using client = connect(connectOptions);
+  const guard = planned.guarded ? new GuardLink(connectOptions, log, () => supervisor?.guardFired()) : undefined;
+  try {
+    supervisor = new Supervisor({ plan: planned, client, signals, guard, log });
+    return await supervisor.run();
+  } finally {
+    await client.close();
+    guard?.close();
+    await log.close();
+  }
+}

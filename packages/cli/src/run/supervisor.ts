@@ -1,0 +1,271 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { backoffMs, systemClock, systemRandom } from "@tenure/etcd/runtime";
+import { type Client, type Election, type SessionEvent, TenureError, type Term } from "tenure";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { cleanEnvironment, termEnvironment } from "./environment.ts";
+import type { GuardLink } from "./guard-link.ts";
+import { type HookCall, Hooks } from "./hooks.ts";
+import type { Log } from "./log.ts";
+import type { Plan } from "./plan.ts";
+import { type Exit, ProcessTree, settledWithin } from "./process-tree.ts";
+import type { Signals } from "./signals.ts";
+import { Standby } from "./standby.ts";
+import { type Ending, TermWatch } from "./term-watch.ts";
+
+/** What a supervisor works with. */
+export interface SupervisorOptions {
+  readonly plan: Plan;
+  readonly client: Client;
+  readonly signals: Signals;
+  readonly guard: GuardLink | undefined;
+  readonly log: Log;
+}
+
+/** What a term came to. */
+interface Outcome {
+  /** Why it ended; undefined when the program ended by itself. */
+  readonly ending: Ending | undefined;
+  /** How the program ended; undefined when it did not run. */
+  readonly exit: Exit | undefined;
+}
+
+/** Milliseconds to step down in; the key ends with its lease if the store does not answer. */
+const RESIGN_TIMEOUT_MS = 3000;
+/** The same when the lease is lost, usually because the store does not answer. */
+const LOST_RESIGN_TIMEOUT_MS = 300;
+/** Between two terms: others come first. It grows while terms are short. */
+const STAND_BOUNDS = { firstMs: 100, maxMs: 5000 };
+const RESTART_BOUNDS = { firstMs: 200, maxMs: 10_000 };
+/** A program that ran for longer is not failing at its start. */
+const AT_WORK_MS = 10_000;
+/** A lease that is in doubt after a stall is proven again within about one round trip. */
+const DOUBT_CHECK_MS = 20;
+
+/** Runs a program while this node leads. */
+export class Supervisor {
+  readonly #plan: Plan;
+  readonly #client: Client;
+  readonly #election: Election;
+  readonly #signals: Signals;
+  readonly #guard: GuardLink | undefined;
+  readonly #log: Log;
+  readonly #env: Readonly<Record<string, string | undefined>> = cleanEnvironment(process.env);
+  readonly #hooks: Hooks;
+  readonly #standby: Standby | undefined;
+  readonly #following = new AbortController();
+  #watch: TermWatch | undefined;
+  #electedBefore = false;
+
+  constructor({ plan, client, signals, guard, log }: SupervisorOptions) {
+    this.#plan = plan;
+    this.#client = client;
+    this.#signals = signals;
+    this.#guard = guard;
+    this.#log = log;
+    this.#election = client.election(plan.election, { ttlMs: plan.timings.ttlMs });
+    const { hooks: commands, hookTimeoutMs: timeoutMs, election } = plan;
+    this.#hooks = new Hooks({ commands, timeoutMs, election, env: this.#env, log, guard });
+    this.#standby = this.#newStandby();
+  }
+
+  /** The guard had to kill the program. */
+  guardFired(): void {
+    this.#watch?.overdue();
+  }
+
+  /** Takes part until told to stop, or the program's end is the end. Returns the exit code. */
+  async run(): Promise<number> {
+    const onGranted = (message: unknown): void => {
+      const { leaseId, ttlMs } = message as SessionEvent;
+      this.#guard?.lease(leaseId, ttlMs);
+    };
+    subscribe("tenure:session:granted", onGranted);
+    const followed = this.#hooks.has("on-leader-change") ? this.#follow() : Promise.resolve();
+    try {
+      return await this.#takeTurns();
+    } finally {
+      unsubscribe("tenure:session:granted", onGranted);
+      this.#following.abort();
+      await this.#standby?.stop();
+      await followed;
+      await this.#hooks.idle();
+    }
+  }
+
+  async #takeTurns(): Promise<number> {
+    for (let attempt = 0; ; attempt++) {
+      this.#standby?.start();
+      const term = await this.#elected();
+      if (term === undefined) return this.#signals.exitCode;
+      const electedAt = systemClock.now();
+      const { ending, exit } = await this.#lead(term);
+      if (this.#signals.stop.aborted) return exit?.code ?? this.#signals.exitCode;
+      if (this.#plan.onExit === "exit") {
+        if (ending?.t === "lost") return ExitCode.leadershipLost;
+        if (exit !== undefined) return exit.code;
+      }
+      if (systemClock.now() - electedAt > AT_WORK_MS) attempt = 0;
+      await this.#pause(backoffMs(attempt, STAND_BOUNDS, systemRandom));
+      if (this.#signals.stop.aborted) return this.#signals.exitCode;
+    }
+  }
+
+  /** The next term, or undefined when the wait for it was stopped. */
+  async #elected(): Promise<Term | undefined> {
+    const { electedWithinMs, value } = this.#plan;
+    const limitMs = this.#electedBefore ? undefined : electedWithinMs;
+    const timeout = new AbortController();
+    const cancelTimeout = limitMs === undefined ? undefined : systemClock.after(limitMs, () => timeout.abort());
+    const { stop } = this.#signals;
+    try {
+      if (!this.#electedBefore) {
+        await this.#client.ready({ signal: stop, ...(limitMs !== undefined && { timeoutMs: limitMs }) });
+      }
+      const term = await this.#election.campaign(value, { signal: AbortSignal.any([stop, timeout.signal]) });
+      this.#electedBefore = true;
+      return term;
+    } catch (error) {
+      if (stop.aborted) return undefined;
+      if (TenureError.from(error).code !== "aborted") throw error;
+      throw new CommandError(ExitCode.notElected, `not elected within ${(limitMs ?? 0) / 1000} s`);
+    } finally {
+      cancelTimeout?.();
+    }
+  }
+
+  /** Leads one term to its end. The key is deleted when nothing of the program lives any more. */
+  async #lead(term: Term): Promise<Outcome> {
+    const { timings, election } = this.#plan;
+    this.#log.note(`leading ${election} with token ${term.token}`);
+    if (term.ttlMs > timings.ttlMs) {
+      this.#log.note(`etcd raised the TTL from ${timings.ttlMs / 1000} s to its minimum of ${term.ttlMs / 1000} s`);
+    }
+    const watch = new TermWatch(term, timings, this.#signals, this.#guard);
+    this.#watch = watch;
+    let outcome: Outcome;
+    try {
+      await this.#standby?.stop();
+      outcome = await this.#promote(term, watch);
+    } finally {
+      this.#watch = undefined;
+      watch[Symbol.dispose]();
+    }
+    await this.#resign(term, outcome.ending);
+    return outcome;
+  }
+
+  async #promote(term: Term, watch: TermWatch): Promise<Outcome> {
+    const env = termEnvironment(this.#plan.election, term);
+    const self = { key: term.key, value: term.value, revision: term.token, leaseId: term.leaseId, self: true };
+    const call: HookCall = { role: "leader", env, leader: { ...self, valueBytes: term.valueBytes } };
+    const ended = new AbortController();
+    void watch.ended.then(() => ended.abort());
+    const allowed = await this.#hooks.run("pre-promote", { ...call, signal: ended.signal });
+    if (!allowed || watch.ending !== undefined) {
+      if (watch.ending === undefined) this.#log.note("the hook pre-promote refused; stepping down");
+      return { ending: watch.ending, exit: undefined };
+    }
+    const outcome = await this.#work(env, call, watch);
+    const { ending, exit } = outcome;
+    this.#log.note(ending === undefined ? `${this.#plan.command} ${exit?.text}; stepping down` : `${ending.reason}`);
+    // The program is dead, so a deadline that passes now harms nobody.
+    watch[Symbol.dispose]();
+    const reason = ending?.reason ?? `the program ${exit?.text}`;
+    await this.#hooks.run("on-demote", { ...call, role: "standby", reason, signal: this.#signals.hurry });
+    return outcome;
+  }
+
+  /** Runs the program until it or the term ends; nothing of it lives afterwards. */
+  async #work(env: Readonly<Record<string, string>>, call: HookCall, watch: TermWatch): Promise<Outcome> {
+    const { command, onExit, maxRestarts } = this.#plan;
+    let exit: Exit | undefined;
+    for (let restarts = 0; ; restarts++) {
+      await this.#undoubted(watch);
+      if (watch.ending !== undefined) return { ending: watch.ending, exit };
+      const startedAt = systemClock.now();
+      const program = this.#start(env);
+      if (exit === undefined) void this.#hooks.run("on-promote", { ...call, signal: this.#signals.hurry });
+      await Promise.race([program.exited, watch.ended]);
+      const ending = watch.ending;
+      exit = await program.stop(this.#stopSignal, ending === undefined ? () => 0 : watch.graceMs);
+      this.#signals.passOn = () => undefined;
+      if (ending !== undefined) return { ending, exit };
+      if (systemClock.now() - startedAt > AT_WORK_MS) restarts = 0;
+      if (onExit !== "restart" || restarts >= maxRestarts) return { ending: undefined, exit };
+      const pauseMs = backoffMs(restarts, RESTART_BOUNDS, systemRandom);
+      this.#log.note(`${command} ${exit.text}; restarting it in ${Math.round(pauseMs)} ms`);
+      await settledWithin(watch.ended, pauseMs);
+    }
+  }
+
+  #start(env: Readonly<Record<string, string>>): ProcessTree {
+    const { command: what, file, args, cgroupParent } = this.#plan;
+    const program = new ProcessTree({
+      what,
+      file,
+      args,
+      env: { ...this.#env, ...env },
+      cgroupParent,
+      log: this.#log,
+      guard: this.#guard,
+    });
+    this.#signals.passOn = (name) => program.signal(name);
+    return program;
+  }
+
+  /** What the program is told to stop with: the signal we were sent, where it is another than the usual one. */
+  get #stopSignal(): NodeJS.Signals {
+    const { name } = this.#signals;
+    return name === undefined || name === "SIGTERM" ? this.#plan.stopSignal : name;
+  }
+
+  /** Waits while the lease is in doubt, as it is after a stall. */
+  async #undoubted(watch: TermWatch): Promise<void> {
+    while (!watch.held && watch.ending === undefined) await settledWithin(watch.ended, DOUBT_CHECK_MS);
+  }
+
+  async #resign(term: Term, ending: Ending | undefined): Promise<void> {
+    const lost = ending?.t === "lost";
+    try {
+      await term.resign({ timeoutMs: lost ? LOST_RESIGN_TIMEOUT_MS : RESIGN_TIMEOUT_MS });
+    } catch (error) {
+      // The store does not answer: the key goes with its lease.
+      if (!lost) this.#log.note(TenureError.from(error).message);
+    }
+  }
+
+  async #pause(durationMs: number): Promise<void> {
+    const { stop } = this.#signals;
+    const stopped = new Promise<void>((resolve) => {
+      stop.addEventListener("abort", () => resolve(), { once: true });
+    });
+    if (!stop.aborted) await settledWithin(stopped, durationMs);
+  }
+
+  /** Tells of every change of leader. */
+  async #follow(): Promise<void> {
+    try {
+      for await (const leader of this.#election.observe({ signal: this.#following.signal })) {
+        const role = leader?.self === true ? "leader" : "standby";
+        this.#hooks.leaderChanged({ role, leader, signal: this.#signals.hurry });
+      }
+    } catch (error) {
+      this.#log.note(`leader changes are not seen any more: ${TenureError.from(error).message}`);
+    }
+  }
+
+  #newStandby(): Standby | undefined {
+    const { standbyCommand, stopSignal, timings, election, cgroupParent } = this.#plan;
+    if (standbyCommand === undefined) return undefined;
+    const tree = {
+      what: "the standby program",
+      file: "/bin/sh",
+      args: ["-c", standbyCommand],
+      env: { ...this.#env, TENURE_ELECTION: election },
+      cgroupParent,
+      log: this.#log,
+      guard: this.#guard,
+    };
+    return new Standby(tree, stopSignal, timings.stopTimeoutMs);
+  }
+}

@@ -1,0 +1,86 @@
+import { EtcdError, type EtcdClient, type WatchMessage, type WatchStream } from "@tenure/etcd";
+
+/**
+ * Notices that a watch is silent or behind: that of a member which froze, or lost touch with the others, and whose
+ * connection stands all the same.
+ *
+ * The watch is asked for its progress as often as a lease is renewed. What it says must reach the highest revision that
+ * any answer of the cluster had shown by then, within the time that a keep-alive may take. Members that catch up are
+ * asked again until then.
+ */
+export class LagAlarm {
+  readonly #etcd: EtcdClient;
+  readonly #stream: WatchStream;
+  readonly #silenceMs: () => number;
+  readonly #onAlarm: (error: EtcdError, why: "silent" | "lagging") => void;
+  /** What the watch must reach; undefined while nothing was asked. */
+  #target: bigint | undefined;
+  /** Whether it answered, but did not reach the target. */
+  #behind = false;
+  #cancelAlarm: () => void = () => undefined;
+  #cancelAsking: () => void = () => undefined;
+
+  /**
+   * Starts with the wait for the watch to be created.
+   *
+   * @param silenceMs how long the watch may take to answer
+   * @param onAlarm told once at most
+   */
+  constructor(
+    etcd: EtcdClient,
+    stream: WatchStream,
+    silenceMs: () => number,
+    onAlarm: (error: EtcdError, why: "silent" | "lagging") => void,
+  ) {
+    this.#etcd = etcd;
+    this.#stream = stream;
+    this.#silenceMs = silenceMs;
+    this.#onAlarm = onAlarm;
+    this.#target = 0n;
+    this.#armAlarm();
+  }
+
+  /** To be told of every message of the watch. */
+  heard(message: WatchMessage): void {
+    if (this.#target === undefined) return;
+    this.#behind = message.revision < this.#target;
+    if (!this.#behind) {
+      this.#target = undefined;
+      this.stop();
+      this.#cancelAsking = this.#etcd.clock.after(2 * this.#silenceMs(), () => this.#ask());
+    } else if (message.t === "progress") {
+      this.#cancelAsking();
+      this.#cancelAsking = this.#etcd.clock.after(this.#silenceMs() / 4, () => this.#stream.requestProgress());
+    }
+  }
+
+  stop(): void {
+    this.#cancelAlarm();
+    this.#cancelAsking();
+  }
+
+  #ask(): void {
+    this.#target = this.#etcd.lineage.revision;
+    this.#behind = false;
+    this.#stream.requestProgress();
+    this.#armAlarm();
+  }
+
+  #armAlarm(): void {
+    const { clock } = this.#etcd;
+    const silenceMs = this.#silenceMs();
+    const dueAt = clock.now() + silenceMs;
+    this.#cancelAlarm = clock.after(silenceMs, () => {
+      // A timer that is late itself says that the process stood still: the answer may be here, unread.
+      if (clock.now() - dueAt > silenceMs) return this.#armAlarm();
+      this.stop();
+      if (this.#behind) this.#onAlarm(overdue("the watch is behind the rest of the cluster"), "lagging");
+      else this.#onAlarm(overdue("the watch is silent"), "silent");
+    });
+  }
+}
+
+/** The reason that makes the transport suspect the member. */
+function overdue(message: string): EtcdError {
+  return new EtcdError("deadline-exceeded", message);
+}
