@@ -59,6 +59,9 @@ export class Election {
    * Stands for election and waits until elected, standing again with a new lease whenever the key or its lease is lost
    * meanwhile.
    *
+   * Call {@link Term.resign} when the term's signal fires, after the work has stopped: unless the term was lost, the
+   * key stays until then.
+   *
    * @param value what observers see of this candidate, often its address. Default: `host-timestampMs`
    * @throws TenureError `aborted` (after the key was deleted, or half a second); `nested-election`,
    * `permission-denied`, `unauthenticated`, `resource-exhausted` or `invalid-argument` when standing makes no sense
@@ -107,8 +110,10 @@ export class Election {
   }
 
   /**
-   * Has the leadership transferred to a candidate by asking the leader, wherever it runs: its term ends, its work is
-   * stopped, and then the candidate leads. Candidates in between stand again behind. Resolves with the new leader.
+   * Has the leadership transferred to a candidate by asking the leader, wherever it runs: its term ends, and once it
+   * has stopped its work and resigned, which {@link run} does by itself, the candidate leads. A leader that takes more
+   * than 5 s for that has not handed over; its key stays until it resigns. Candidates in between stand again behind.
+   * Resolves with the new leader.
    *
    * A leader that is no Tenure node cannot be asked: it is deposed, and does not notice. To ask takes the right to
    * write the election's keys.

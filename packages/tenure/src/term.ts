@@ -207,11 +207,6 @@ export class Term implements AsyncDisposable {
     }
     const { clock } = this.#etcd;
     if (!this.#resigned) await settledWithin(clock, settled, drainMs);
-    if (!this.#resigned && !this.#resignsByItself) {
-      // Nobody says when the work of this term has ended: it has had its time.
-      this.#resigned = true;
-      void this.#leave();
-    }
     if (!this.#resigned) {
       this.#candidacy.nominate(undefined);
       const why = `the leader's work did not end within ${drainMs} ms; it steps down when that does`;
