@@ -56,6 +56,17 @@ describe("a grant", () => {
     expect(session.proven).toBe(false);
   });
 
+  it("whose answer took longer than the lease is proven gives a session that is over, without a timer", async () => {
+    const store = new FakeLeases();
+    store.onGrant = () => {
+      store.clock.freeze(TTL_MS);
+      return Promise.resolve(9n);
+    };
+    const session = await store.session();
+    expect(session.error).toMatchObject({ code: "session-ended", sessionEnd: "expired" });
+    expect([store.grants.length, store.clock.due]).toEqual([1, []]);
+  });
+
   it("takes another id when the first one is taken", async () => {
     const store = new FakeLeases();
     const taken = (): EtcdError => new EtcdError("failed-precondition", "etcdserver: lease already exists");
