@@ -115,7 +115,7 @@ describe("compression, which nobody offered,", () => {
   const ours = { unary: "unimplemented", stream: "unimplemented 1", because };
   const refused = { says: /compressed messages are not supported/, mayHaveApplied: true };
   const encoding = (name: string): Fields => [...okHeaders, ["grpc-encoding", name]];
-  const only = (name: string): Pick<Scenario, "name" | "serve"> => ({
+  const uncompressed = (name: string): Pick<Scenario, "name" | "serve"> => ({
     name: `${name} of an answer that is not compressed`,
     serve: (stream) => {
       stream.headers(encoding(name));
@@ -150,9 +150,9 @@ describe("compression, which nobody offered,", () => {
       ours: { ...ours, stream: "unimplemented 0" },
       "grpc-js": { unary: "undefined", stream: "undefined 0", because: "it finds no code for this failure" },
     },
-    { ...only("identity"), unary: "ok", stream: "ok 1" },
-    { ...only("gzip"), unary: "ok", stream: "ok 1", "connect-node": strict },
-    { ...only("snappy"), unary: "ok", stream: "ok 1", "connect-node": strict },
+    { ...uncompressed("identity"), unary: "ok", stream: "ok 1" },
+    { ...uncompressed("gzip"), unary: "ok", stream: "ok 1", "connect-node": strict },
+    { ...uncompressed("snappy"), unary: "ok", stream: "ok 1", "connect-node": strict },
   ]);
 });
 

@@ -42,11 +42,15 @@ export function serveTransferRequests(
   transfer: (to: string) => Promise<void>,
 ): void {
   if (term.signal.aborted) return;
+  let serving = false;
   const stop = feed.requested.add((kv) => {
     const request = parse(kv);
     if (request === undefined || request.refused !== undefined) return;
     if (request.leader !== term.key || request.token !== String(term.token)) return;
-    void serve(kv, request);
+    // A question is put again until it is answered: one that is being served is not refused for its own repetition.
+    if (serving) return;
+    serving = true;
+    void serve(kv, request).finally(() => (serving = false));
   });
   const serve = async (kv: KeyValue, request: TransferRequest): Promise<void> => {
     // We may hear of it late, a frozen process for instance: one that was taken back meanwhile is not begun.
