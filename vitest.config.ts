@@ -22,8 +22,12 @@ const config: ViteUserConfig = defineConfig({
       project("interop", ["tests/interop/**/*.test.ts"], 3),
       project("simulation", ["tests/simulation/*.test.ts"], 5),
       project("robustness", ["tests/robustness/*.test.ts"], 6),
+      project("differential", ["tests/differential/*.test.ts"], 5),
+      project("bench", ["tests/bench/**/*.test.ts"], 7),
       project("fencing", ["tests/fencing/**/*.test.ts"], 4),
       project("e2e", ["tests/e2e/**/*.test.ts", "tests/packages/**/*.test.ts", "tests/docs/**/*.test.ts"], 2),
+      // Measurements are no tests: `npm run measure:run`.
+      ...(process.env["TENURE_MEASURE_FILE"] === undefined ? [] : [project("measure", ["tests/measure/*.test.ts"], 7)]),
     ],
   },
 });

@@ -47,9 +47,11 @@ await main(async () => {
   for (const { kind, rule, text } of report.violationList) note(`${kind}: ${rule}: ${text}`);
   console.log(values.json ? JSON.stringify(report) : tableOf(report));
   const peer = values.peer !== undefined && values.peer !== "tenure";
-  // Everything has been stopped, but Node cannot reset a socket after its end, and such a one keeps it awake for ever.
-  process.exit((peer ? report.overlaps === 0 : report.violations > 0) ? 1 : 0);
+  process.exitCode = (peer ? report.overlaps === 0 : report.violations > 0) ? 1 : 0;
 });
+// Everything has been stopped, also after an error, but Node cannot reset a socket after its end, and such a one keeps
+// it awake for ever.
+process.exit();
 
 function listKinds(kinds) {
   for (const { name, says, onlyByName } of kinds) {

@@ -14,7 +14,7 @@ const longFiles: Readonly<Record<string, number>> = {};
 const files = listFiles();
 const code = files.filter(
   (file) =>
-    /^(packages\/[^/]+\/(src|bin)|scripts|examples|tests)\//.test(file) &&
+    /^(packages\/[^/]+\/(src|bin)|scripts|examples|tests|bench)\//.test(file) &&
     /\.(ts|mts|mjs|js)$/.test(file) &&
     !file.startsWith("packages/etcd/src/gen/"),
 );

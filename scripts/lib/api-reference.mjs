@@ -4,9 +4,11 @@ import { dirname, join } from "node:path";
 import { root } from "./process.mjs";
 
 const PACKAGES = [
-  { name: "tenure", folder: "tenure" },
-  { name: "@tenure/etcd", folder: "etcd" },
-  { name: "@tenure/embed", folder: "embed" },
+  { name: "tenure", dist: "tenure/dist" },
+  { name: "tenure/http", dist: "tenure/dist/http" },
+  { name: "tenure/otel", dist: "tenure/dist/otel" },
+  { name: "@tenure/etcd", dist: "etcd/dist" },
+  { name: "@tenure/embed", dist: "embed/dist" },
 ];
 
 /** One page for all packages. */
@@ -20,8 +22,8 @@ export function apiReference() {
   ].join("\n");
 }
 
-function packageSection({ name, folder }) {
-  const index = join(root, "packages", folder, "dist/index.d.ts");
+function packageSection({ name, dist }) {
+  const index = join(root, "packages", dist, "index.d.ts");
   const text = readFileSync(index, "utf8");
   const about = /^\/\*\*([\s\S]*?)\*\//.exec(text)?.[1] ?? "";
   const symbols = [...text.matchAll(/export (?:type )?\{([^}]*)\} from "(\.[^"]*)"/g)].flatMap(([, names, from]) =>

@@ -1,13 +1,14 @@
 // Fetches Debian packages of any suite as an ordinary user, and leaves the system as it is: apt works in folders of its
 // own, and takes from the system only what says where Debian's archive is and whose signature it must carry.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { capture } from "./process.mjs";
 
 const etc = "/etc/apt";
 const updateTimeoutMs = 180_000;
 const downloadTimeoutMs = 180_000;
 const localTimeoutMs = 60_000;
+const resolveTimeoutMs = 120_000;
 
 // The entry of the system's sources that is Debian's main archive: `{ uri, signedBy }`.
 function debianArchive() {
@@ -49,6 +50,32 @@ export async function unpackPackages(suite, packages, { into, work }) {
   for (const deb of readdirSync(join(work, "debs"))) {
     await capture("dpkg-deb", ["-x", join(work, "debs", deb), into], { timeoutMs: localTimeoutMs });
   }
+}
+
+/**
+ * What apt, as if nothing were installed, would bring along with a package, once {@link unpackPackages} has been in the
+ * same folder; of that what `wanted` says. Never the C library, which is the system's own, of the same suite.
+ */
+export async function neededPackages(name, work, wanted) {
+  const args = ["-c", join(work, "apt.conf"), "-q", "-s", "--no-install-recommends", "install", name];
+  const plan = await capture("apt-get", args, { timeoutMs: resolveTimeoutMs });
+  const names = [...plan.matchAll(/^Inst (\S+)/gm)].map(([, each]) => each.replace(/:\w+$/, ""));
+  return names.filter((each) => !/^libc(6$|-)/.test(each) && wanted(each));
+}
+
+/** Where the libraries below a folder are that packages were unpacked into, for LD_LIBRARY_PATH. */
+export function libraryPath(tree) {
+  const dirs = [join(tree, "usr/lib"), join(tree, "lib")].filter((dir) => existsSync(dir));
+  // Debian keeps libraries in a folder for each kind of machine.
+  const libraries = dirs.flatMap((dir) => list(dir).flatMap((name) => (/-linux-/.test(name) ? join(dir, name) : [])));
+  return libraries.join(delimiter);
+}
+
+/** The suite of this system: libraries of the same one fit its C library. */
+export function systemSuite() {
+  const codename = systemCodename();
+  if (codename === undefined) throw new Error("this system is no release of Debian");
+  return codename;
 }
 
 function sourcesFile(suite, arch, { uri, signedBy }) {

@@ -1,5 +1,5 @@
-// Builds the Go program that the interop tests elect with. Go and etcd's Go client are Debian's packages, unpacked into
-// the cache without root's rights, and the system stays as it is.
+// Builds the Go programs that the interop tests and the benchmark elect with. Go and etcd's Go client are Debian's
+// packages, unpacked into the cache without root's rights, and the system stays as it is.
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -8,7 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { unpackPackages } from "./apt.mjs";
 import { capture, note, root } from "./process.mjs";
 
-const source = join(root, "tests/interop/peer.go");
+const interopPeer = "tests/interop/peer.go";
 // Suites that carry etcd 3.5's Go client and a Go that compiles it, in the order in which they are tried.
 const suites = ["trixie", "forky", "sid"];
 const wanted = ["golang-go", "golang-etcd-server-dev"];
@@ -18,18 +18,20 @@ const resolveTimeoutMs = 120_000;
 const buildTimeoutMs = 600_000;
 const lockTimeoutMs = 1_200_000;
 const staleWorkMs = 3_600_000;
-let found;
+const found = new Map();
 
-/** Finds the Go peer: the path of its binary, downloading Go and building it when needed. */
-export function findGoPeer() {
-  if (found === undefined) {
-    found = find();
-    found.catch(() => (found = undefined)); // a later call tries again
+/** Finds a Go peer by its source: the path of its binary, downloading Go and building it when needed. */
+export function findGoPeer(source = interopPeer) {
+  let result = found.get(source);
+  if (result === undefined) {
+    result = find(join(root, source));
+    result.catch(() => found.delete(source)); // a later call tries again
+    found.set(source, result);
   }
-  return found;
+  return result;
 }
 
-async function find() {
+async function find(source) {
   const cache = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "tenure", "go");
   const peer = join(cache, `peer-${createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16)}`);
   if (existsSync(peer)) return peer;
@@ -44,7 +46,7 @@ async function find() {
     removeOld(cache);
     const go = join(cache, "debian");
     if (!existsSync(go)) await download(cache, go);
-    return await build(cache, go, peer);
+    return await build(cache, go, source, peer);
   } finally {
     unlock();
   }
@@ -128,7 +130,7 @@ async function dependenciesIn(work) {
   return names.filter((name) => !wanted.includes(name) && /^golang-(.+-dev|src|[\d.]+-(go|src))$/.test(name));
 }
 
-async function build(cache, go, peer) {
+async function build(cache, go, source, peer) {
   note("Go: building the peer");
   const built = join(cache, `.work-${process.pid}-${randomBytes(4).toString("hex")}`);
   const goroot = goRoot(go);

@@ -1,13 +1,12 @@
 // Finds the real PostgreSQL that the fencing tests write to: one that the developer names, one on PATH or where Debian
 // installs it, one in the cache, or else Debian's own package, unpacked into the cache without root's rights.
-import { existsSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
-import { unpackPackages } from "./apt.mjs";
+import { libraryPath, neededPackages, systemSuite, unpackPackages } from "./apt.mjs";
 import { cacheFor, inWorkFolder, moveIntoPlace } from "./cache.mjs";
 import { capture, note } from "./process.mjs";
 
 const versionsDir = "usr/lib/postgresql";
-const resolveTimeoutMs = 120_000;
 const localTimeoutMs = 10_000;
 let found;
 
@@ -56,12 +55,7 @@ function installed(root) {
 
 // PostgreSQL finds its own files from where its program is; what it links to was unpacked beside it.
 async function unpacked(tree) {
-  const dirs = [join(tree, "usr/lib"), join(tree, "lib")].filter((dir) => existsSync(dir));
-  // Debian keeps libraries in a folder for each kind of machine.
-  const libraries = dirs.flatMap((dir) =>
-    readdirSync(dir).flatMap((name) => (/-linux-/.test(name) ? join(dir, name) : [])),
-  );
-  const env = { LD_LIBRARY_PATH: libraries.join(delimiter) };
+  const env = { LD_LIBRARY_PATH: libraryPath(tree) };
   for (const bin of installed(tree)) {
     const postgres = await usable({ bin, env });
     if (postgres !== undefined) return { ...postgres, tree };
@@ -98,7 +92,10 @@ async function fromDebian(cache, suite, work) {
   const into = join(work, "unpacked");
   // The package without a number depends on the newest that the suite has.
   await unpackPackages(suite, ["postgresql"], { into, work });
-  const needed = await neededPackages(work);
+  // Only the server and libraries count; LLVM only speeds up long queries.
+  const needed = await neededPackages("postgresql", work, (name) =>
+    /^postgresql-(client-)?\d+$|^(?!libllvm|libz3-|libperl|libpam-|lib.*-perl$)(lib|zlib)/.test(name),
+  );
   rmSync(join(work, "debs"), { recursive: true }); // unpacked already
   await unpackPackages(suite, needed, { into, work });
   const postgres = await unpacked(into);
@@ -108,25 +105,4 @@ async function fromDebian(cache, suite, work) {
   for (const dir of unused) rmSync(dir, { recursive: true, force: true });
   moveIntoPlace(into, join(cache, "debian"));
   return unpacked(join(cache, "debian"));
-}
-
-// Resolved by apt as if nothing were installed. Of all that it names, only the server and libraries count; the C
-// library is the system's own, of the same suite, and LLVM only speeds up long queries.
-async function neededPackages(work) {
-  const args = ["-c", join(work, "apt.conf"), "-q", "-s", "--no-install-recommends", "install", "postgresql"];
-  const plan = await capture("apt-get", args, { timeoutMs: resolveTimeoutMs });
-  const names = [...plan.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name.replace(/:\w+$/, ""));
-  return names.filter(
-    (name) =>
-      /^postgresql-(client-)?\d+$/.test(name) ||
-      (/^(lib|zlib)/.test(name) && !/^lib(c6$|c-|llvm|z3-|perl|pam-)|-perl$/.test(name)),
-  );
-}
-
-// Libraries of the system's own suite fit its C library.
-function systemSuite() {
-  const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
-  const codename = /^VERSION_CODENAME="?(\w+)/m.exec(release)?.[1];
-  if (codename === undefined) throw new Error("this system is no release of Debian");
-  return codename;
 }

@@ -1,9 +1,10 @@
-// Makes a clone ready to run: Node, packages, build, and for the tests real etcd and PostgreSQL. Each step does nothing
-// when it was done before, and nothing here imports a package: on a fresh clone there is none.
+// Makes a clone ready to run: Node, packages, build, and for the tests real etcd, PostgreSQL and HAProxy. Each step
+// does nothing when it was done before, and nothing here imports a package: on a fresh clone there is none.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { etcdVersions, findEtcd } from "./etcd.mjs";
+import { findHaproxy, skipHaproxy } from "./haproxy.mjs";
 import { findPostgres, skipPostgres } from "./postgres.mjs";
 import { bin, capture, note, root, run } from "./process.mjs";
 
@@ -22,6 +23,8 @@ export async function setup({ tests = false } = {}) {
   for (const version of etcdVersions) await findEtcd(version);
   if (skipPostgres) note("TENURE_SKIP_POSTGRES=1: the tests that need PostgreSQL are left out");
   else await findPostgres();
+  if (skipHaproxy) note("TENURE_SKIP_HAPROXY=1: the tests that need HAProxy are left out");
+  else await findHaproxy();
 }
 
 function checkNode() {

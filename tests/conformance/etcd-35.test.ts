@@ -1,4 +1,4 @@
 import { startEtcd } from "../support/real-etcd.ts";
 import { runAll } from "./suite.ts";
 
-runAll({ name: "etcd-3.5", start: () => startEtcd({ version: "3.5" }) });
+runAll({ name: "etcd-3.5", start: () => startEtcd({ version: "3.5", args: ["--bcrypt-cost=4"] }) });

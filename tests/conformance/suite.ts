@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type RunnerTask } from "vitest";
+import { authCases } from "./auth.case.ts";
 import { cliCases } from "./cli.case.ts";
 import { electionCases } from "./election.case.ts";
 import { etcdElectionCases } from "./etcd-election.case.ts";
@@ -8,7 +9,10 @@ import { kvCases } from "./kv.case.ts";
 import { kvRangeCases } from "./kv-range.case.ts";
 import { leaseCases } from "./lease.case.ts";
 import { lossCases } from "./loss.case.ts";
+import { maintenanceCases } from "./maintenance.case.ts";
+import { permissionCases } from "./permissions.case.ts";
 import { runCases } from "./run.case.ts";
+import { servicesCases } from "./services.case.ts";
 import { sessionCases } from "./session.case.ts";
 import { skips, storeNames, type Skip, type StoreName } from "./skips.ts";
 import { transferCases } from "./transfer.case.ts";
@@ -43,6 +47,10 @@ const groups: readonly ((h: Harness) => void)[] = [
   transferCases,
   transferRequestCases,
   cliCases,
+  servicesCases,
+  maintenanceCases,
+  authCases,
+  permissionCases,
 ];
 
 /** A store to run the suite on. */

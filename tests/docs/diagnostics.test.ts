@@ -8,7 +8,12 @@ import { root } from "../support/process.ts";
 import { startProxy } from "../support/proxy.ts";
 import { settled, until } from "../support/until.ts";
 
-const SOURCES = ["packages/etcd/src/events.ts", "packages/tenure/src/events.ts", "packages/tenure/src/lead-overdue.ts"];
+const SOURCES = [
+  "packages/etcd/src/events.ts",
+  "packages/tenure/src/events.ts",
+  "packages/tenure/src/guard/guard-lost.ts",
+  "packages/tenure/src/lead-overdue.ts",
+];
 const TTL_MS = 2000;
 
 /** The channels of docs/diagnostics.md and the fields of each. */

@@ -111,6 +111,9 @@ describe("a command line that cannot be meant so", () => {
     ["a key without its certificate", ["leader", "x", "--endpoints", "https://a", "--key", "k"], /--key needs --cert/],
     ["a listen address without a port", ["dev", "--listen", "localhost"], /"localhost" is not HOST:PORT/],
     ["a listen address with a large port", ["dev", "--listen", "127.0.0.1:70000"], /ports end at 65535/],
+    ["an address for everybody", ["dev", "--listen", "0.0.0.0:0"], /give it --cert-file and --key-file, or --allow-/],
+    ["a server's key alone", ["dev", "--key-file", "k"], /TLS needs both --cert-file and --key-file/],
+    ["a token that never lives", ["dev", "--auth-token-ttl", "0"], /"0" is no whole number of seconds from 1 on/],
     ["a shell without completion", ["completion", "tcsh"], /'tcsh' is invalid .* bash, zsh, fish/],
   ])("%s: 64", async (_, args, says) => {
     expect(await refusal(args, { TENURE_ENDPOINTS: etcd.endpoint })).toEqual(refused(64, says));

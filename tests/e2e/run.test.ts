@@ -258,7 +258,7 @@ describe("tenure run, before it stands", () => {
     [64, "--on-exit", ["--on-exit", "retry", "--", "true"]],
     [64, "--stop-timeout", ["--stop-timeout", "-1", "--", "true"]],
     [64, "--max-restarts", ["--on-exit", "restart", "--max-restarts", "1.5", "--", "true"]],
-    [64, "--contain", ["--contain", "pidns", "--", "true"]],
+    [64, "--contain", ["--contain", "jail", "--", "true"]],
     [
       78,
       "5 s renewal + 8 s stop timeout + 0.5 s kill margin must be below the 9.4 s",

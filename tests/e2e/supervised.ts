@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { NodeProcess } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { type Env, startTenure, type Store } from "./tenure.ts";
@@ -41,9 +41,41 @@ export function childrenOf(parent: number): number[] {
   return processes().filter((pid) => Number(stat(pid)[1]) === parent);
 }
 
+/** The same with the children of these, and so on. */
+export function descendantsOf(ancestor: number): number[] {
+  return childrenOf(ancestor).flatMap((pid) => [pid, ...descendantsOf(pid)]);
+}
+
 /** The processes of a group. */
 export function groupOf(pgid: number): number[] {
   return processes().filter((pid) => Number(stat(pid)[2]) === pgid);
+}
+
+/** The PID namespace that a process started another in, once there is one. */
+export function namespaceBelow(ancestor: number): string | undefined {
+  for (const pid of childrenOf(ancestor)) {
+    const namespace = namespaceOf(pid);
+    const found = namespace === namespaceOf(ancestor) ? namespaceBelow(pid) : namespace;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The processes in a PID namespace; a zombie is none. */
+export function membersOf(namespace: string): number[] {
+  return processes().filter((pid) => namespaceOf(pid) === namespace && lives(pid));
+}
+
+/** All that a supervisor started and that still carries its mark. */
+export function treeOf(supervisor: number): number[] {
+  const mark = `\0TENURE_TREE=${supervisor}-`;
+  return processes().filter((pid) => {
+    try {
+      return `\0${readFileSync(`/proc/${pid}/environ`, "utf8")}`.includes(mark);
+    } catch {
+      return false; // it ended meanwhile, or is another user's
+    }
+  });
 }
 
 /** What a process was started with: a program and its arguments, empty when it has ended. */
@@ -59,6 +91,14 @@ export function commandOf(pid: number): string[] {
 /** Waits until a process lives no more. */
 export async function dead(pid: number, timeoutMs?: number): Promise<void> {
   await until(() => !lives(pid), { what: `end of process ${pid}`, intervalMs: 2, ...(timeoutMs && { timeoutMs }) });
+}
+
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return undefined;
+  }
 }
 
 function processes(): number[] {

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type RpcEvent } from "@tenure/etcd";
 import { type Client, connect, type Term } from "tenure";
 import { run, type RunResult, spawnNode, tenureBin } from "../support/process.ts";
+import { startProxy } from "../support/proxy.ts";
 import { type RealEtcd, startEtcd, type StartEtcdOptions } from "../support/real-etcd.ts";
 import { pause, settled, until } from "../support/until.ts";
 import { HeldTerms, patienceMs, standing, testTimeoutMs } from "./witness.ts";
@@ -238,6 +239,29 @@ describe("what is taken from a user who leads", () => {
       code: "leadership-lost",
       message: expect.stringContaining("permission denied") as string,
     });
+  });
+
+  it("the right to see the queue: who waits in it leaves, and says why", { timeout: testTimeoutMs }, async () => {
+    await using client = connect({ endpoints: [etcd.endpoint], auth });
+    await using proxy = await startProxy(etcd.endpoint);
+    await using blind = connect({ endpoints: [proxy.endpoint], auth });
+    const election = client.election("allowed/x");
+    const term = await election.campaign("first");
+    const waiting = blind.election("allowed/x").campaign("second");
+    waiting.catch(() => undefined);
+    await until(async () => (await election.candidates()).length === 2, { what: "second candidate" });
+    await administer(etcd, "role revoke-permission nodes allowed/ --prefix");
+    await administer(etcd, "role grant-permission nodes write allowed/ --prefix");
+    // A watch that stands is not looked at again by etcd.
+    proxy.cut();
+    proxy.heal();
+    await expect(settled(waiting, { what: "end of the wait", timeoutMs: patienceMs })).rejects.toMatchObject({
+      code: "permission-denied",
+    });
+    expect(term.signal.aborted).toBe(false);
+    const count = ["--user=root:r00t", "get", "allowed/x/", "--prefix", "--keys-only"];
+    const left = async (): Promise<boolean> => (await etcd.etcdctl(...count)).stdout.trim() === term.key;
+    await until(left, { what: "end of the second key", timeoutMs: patienceMs });
   });
 
   it("the name: the node ends with the reason, after few requests", { timeout: testTimeoutMs }, async () => {

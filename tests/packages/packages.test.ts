@@ -69,6 +69,7 @@ describe("the packed packages, in an empty project", () => {
       join(project, "use.ts"),
       `import { connect, type Leader, type Term, TenureError, put } from "tenure";
        import { startEmbed, type EmbedServer } from "@tenure/embed";
+       import { startEmbed as startTestEmbed, type TestServer } from "@tenure/embed/testing";
        import { EtcdClient, type EtcdErrorCode } from "@tenure/etcd";
        export async function use(server: EmbedServer, signal: AbortSignal): Promise<bigint> {
          await using etcd = connect({ endpoints: [server.endpoint] });
@@ -84,6 +85,8 @@ describe("the packed packages, in an empty project", () => {
          if (TenureError.from(new Error(code)).code === "aborted") throw new TypeError();
          await using client = new EtcdClient();
          void client; void startEmbed;
+         const test: TestServer = await startTestEmbed();
+         await test.advance(test.leases().length);
          return term.token;
        }`,
     );

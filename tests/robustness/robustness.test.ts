@@ -15,6 +15,7 @@ const kinds = [
   "client-cut-from-all",
   "node-stopped",
   "compacted",
+  "no-space",
   "key-deleted",
 ];
 
@@ -30,6 +31,18 @@ describe.runIf(process.platform === "linux")("three nodes on a cluster of three"
       expect(report.faults).toBe(2 * kinds.length);
       expect(report.terms).toBeGreaterThan(kinds.length);
       expect(report.guardedWrites.accepted).toBeGreaterThan(kinds.length);
+    },
+    limitMs,
+  );
+
+  it(
+    "keep their leader while its certificates and their authority are replaced and every member is restarted",
+    async () => {
+      const settings = { ...(await findEtcd()), dir, seed, minutes: 2, rounds: 2 };
+      const secure = ["ca-replaced", "certificates-rotated"];
+      const report = await runRobustness({ ...settings, only: secure, worlds: 1, tell: silent });
+      expect(report.violationList).toEqual([]);
+      expect(report.faults).toBe(2);
     },
     limitMs,
   );

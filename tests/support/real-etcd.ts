@@ -1,10 +1,10 @@
 import type { ChildProcess, ChildProcessWithoutNullStreams } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findEtcd } from "../../scripts/lib/etcd.mjs";
 import { killed, launch, runs } from "./children.ts";
+import { reservePorts, type ReservedPort } from "./ports.ts";
 import { until } from "./until.ts";
 
 /** What etcdctl printed and its exit code. */
@@ -68,7 +68,8 @@ export async function startEtcd({ version = "3.5", args = [], tls }: StartEtcdOp
   const binaries = await findEtcd(version);
   for (let attempt = 1; ; attempt++) {
     const dir = await mkdtemp(join(tmpdir(), "tenure-etcd-"));
-    const [clientPort, peerPort, plainPort] = await freePorts();
+    const ports = await reservePorts(3);
+    const [clientPort, peerPort, plainPort] = ports.map(({ port }) => port);
     const endpoint = `${tls === undefined ? "http" : "https"}://127.0.0.1:${clientPort}`;
     // The health of a server that wants certificates is asked for where it wants none.
     const healthUrl = tls === undefined ? endpoint : `http://127.0.0.1:${plainPort}`;
@@ -79,10 +80,11 @@ export async function startEtcd({ version = "3.5", args = [], tls }: StartEtcdOp
     ];
     try {
       const child = await serve(binaries.etcd, flags, healthUrl);
-      return member(binaries, { child, flags, endpoint, healthUrl, dir, env: tlsEnv(tls) });
+      return member(binaries, { child, flags, endpoint, healthUrl, dir, ports, env: tlsEnv(tls) });
     } catch (error) {
+      for (const each of ports) each.release();
       await rm(dir, { recursive: true, force: true });
-      // Between our look and its bind another process may take the port.
+      // A program that knows nothing of reservations may have taken the port.
       if (attempt < attempts && /address already in use/.test(String(error))) continue;
       throw error;
     }
@@ -95,12 +97,13 @@ interface Member {
   readonly endpoint: string;
   readonly healthUrl: string;
   readonly dir: string;
+  readonly ports: readonly ReservedPort[];
   /** What etcdctl needs to know beside the endpoint. */
   readonly env: NodeJS.ProcessEnv;
 }
 
 function member(binaries: { etcd: string; etcdctl: string; version: string }, state: Member): RealEtcd {
-  const { endpoint, healthUrl, flags, dir } = state;
+  const { endpoint, healthUrl, flags, dir, ports } = state;
   const controls = new Set<ChildProcess>();
   const env = { ...cleanEnv(), ...state.env, ETCDCTL_API: "3", ETCDCTL_ENDPOINTS: endpoint };
 
@@ -112,6 +115,7 @@ function member(binaries: { etcd: string; etcdctl: string; version: string }, st
   }
   async function stop(): Promise<void> {
     await Promise.all([state.child, ...controls].map(killed));
+    for (const each of ports) each.release();
     await rm(dir, { recursive: true, force: true });
   }
   return {
@@ -218,21 +222,4 @@ function finished(child: ChildProcessWithoutNullStreams, args: readonly string[]
 // etcd and etcdctl read flags from their environment, and the developer's would point them elsewhere.
 function cleanEnv(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^ETCD(CTL)?_/.test(name)));
-}
-
-async function freePorts(): Promise<[number, number, number]> {
-  // All are open at the same time, so that they differ.
-  const [first, second, third] = [await listening(), await listening(), await listening()];
-  await Promise.all([first.close(), second.close(), third.close()]);
-  return [first.port, second.port, third.port];
-}
-
-async function listening(): Promise<{ port: number; close: () => Promise<void> }> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  return { port, close: () => new Promise((resolve) => void server.close(() => resolve())) };
 }

@@ -102,7 +102,7 @@ describe("a message above the limit", () => {
       },
       unary: "resource-exhausted",
       stream: "resource-exhausted 1",
-      says: new RegExp(`message of ${length} bytes is larger than the limit`),
+      says: new RegExp(`received message larger than max \\(${length} vs\\. `),
       mayHaveApplied: true,
       "connect-node": waits,
       "grpc-js": waits,

@@ -8,7 +8,7 @@ export const ExitCode = {
   usage: 64,
   unreachable: 69,
   internal: 70,
-  /** `dev`: the address cannot be listened on. */
+  /** `dev`, `run`: an address cannot be listened on. */
   cannotListen: 73,
   notElected: 75,
   permission: 77,
@@ -43,12 +43,14 @@ export function exitCodeOf(code: TenureErrorCode): number {
   }
 }
 
-/** An error that is told in one line, with the exit code it asks for. */
+/** Mistakes that are told in one line each, with the exit code they ask for. */
 export class CommandError extends Error {
   readonly exitCode: number;
+  readonly lines: readonly string[];
 
-  constructor(exitCode: number, message: string) {
-    super(message);
+  constructor(exitCode: number, ...lines: readonly [string, ...string[]]) {
+    super(lines.join("; "));
     this.exitCode = exitCode;
+    this.lines = lines;
   }
 }

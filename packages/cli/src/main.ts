@@ -36,7 +36,7 @@ function report(error: unknown, program: Command): number {
     return ExitCode.usage;
   }
   if (error instanceof CommandError) {
-    note(error.message);
+    for (const line of error.lines) note(line);
     return error.exitCode;
   }
   const tenure = TenureError.from(error);

@@ -9,7 +9,7 @@ interface LeaderJson {
 }
 
 /** A leader or candidate as every command prints it. */
-export function leaderJson(leader: Leader): LeaderJson {
+export function leaderJson(leader: Pick<Leader, "key" | "value" | "revision" | "leaseId">): LeaderJson {
   return {
     key: leader.key,
     value: leader.value,

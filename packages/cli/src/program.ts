@@ -1,20 +1,28 @@
 import { readFileSync } from "node:fs";
 import { Argument, Command } from "commander";
+import type { AgentFlags } from "./commands/agent.ts";
 import { completion, SHELLS } from "./commands/completion.ts";
-import { demo } from "./commands/demo.ts";
-import { dev } from "./commands/dev.ts";
-import { doctor, type DoctorFlags } from "./commands/doctor.ts";
-import { elect } from "./commands/elect.ts";
-import { leader, status } from "./commands/leader.ts";
-import { observe } from "./commands/observe.ts";
-import { resign } from "./commands/resign.ts";
-import { run } from "./commands/run.ts";
-import { transfer } from "./commands/transfer.ts";
+import type { DevFlags } from "./commands/dev.ts";
+import type { DoctorFlags } from "./commands/doctor.ts";
 import { ExitCode } from "./exit-codes.ts";
 import type { RunFlags } from "./run/plan.ts";
 import { type GlobalFlags, readSettings, type Settings } from "./settings.ts";
 
 export { environmentTwins } from "./settings.ts";
+
+/** Each command is loaded when it is asked for: `tenure leader` needs neither the embedded etcd nor YAML. */
+const load = {
+  agent: () => import("./commands/agent.ts"),
+  demo: () => import("./commands/demo.ts"),
+  dev: () => import("./commands/dev.ts"),
+  doctor: () => import("./commands/doctor.ts"),
+  elect: () => import("./commands/elect.ts"),
+  leader: () => import("./commands/leader.ts"),
+  observe: () => import("./commands/observe.ts"),
+  resign: () => import("./commands/resign.ts"),
+  run: () => import("./commands/run.ts"),
+  transfer: () => import("./commands/transfer.ts"),
+} as const;
 
 /** Runs a command's action and keeps the exit code it returns. */
 type Finish = (exitCode: number) => void;
@@ -26,7 +34,7 @@ export const exitCodes: readonly { readonly code: number; readonly meaning: stri
   { code: ExitCode.usage, meaning: "usage: a flag, a name or a value that cannot be; a transfer that is refused" },
   { code: ExitCode.unreachable, meaning: "store unreachable" },
   { code: ExitCode.internal, meaning: "a fault of this program" },
-  { code: ExitCode.cannotListen, meaning: "the address cannot be listened on (dev)" },
+  { code: ExitCode.cannotListen, meaning: "the address cannot be listened on (dev, run)" },
   {
     code: ExitCode.notElected,
     meaning:
@@ -80,6 +88,7 @@ export function createProgram(finish: Finish): Command {
   addGlobalFlags(program);
   addElectionCommands(program, finish);
   addRunCommand(program, finish);
+  addAgentCommand(program, finish);
   addStoreCommands(program, finish);
   program
     .command("completion")
@@ -92,6 +101,9 @@ export function createProgram(finish: Finish): Command {
 function addGlobalFlags(program: Command): void {
   program
     .option("--endpoints <URLS>", "etcd's client URLs, separated by commas (default: http://127.0.0.1:2379)")
+    .option("--discovery-srv <DOMAIN>", "domain whose SRV records name etcd's endpoints, instead of --endpoints")
+    .option("--discovery-srv-name <NAME>", "which of several clusters of that domain: _etcd-client-NAME._tcp.DOMAIN")
+    .option("--discover-members", "use the cluster's other members as well, as its own list has them")
     .option("--namespace <PREFIX>", "put before each election's name as it is; usually ends with a slash")
     .option("-o, --output <FORMAT>", "table, json or jsonl (default: table)")
     .option("--cacert <FILE>", "certificate authorities to trust, PEM")
@@ -113,22 +125,26 @@ function addElectionCommands(program: Command, finish: Finish): void {
     "stand for election, print key and value when elected, hold until SIGINT, SIGTERM or a transfer, then resign",
   )
     .argument("[VALUE]", "what others see of this node (default: host-timestamp)")
-    .action(async (name: string, value: string | undefined) => finish(await elect(name, value, settings(program))));
+    .action(async (name: string, value: string | undefined) =>
+      finish(await (await load.elect()).elect(name, value, settings(program))),
+    );
   named("observe", "print who leads, now and at every change").action(async (name: string) =>
-    finish(await observe(name, settings(program))),
+    finish(await (await load.observe()).observe(name, settings(program))),
   );
-  named("leader", "print who leads").action(async (name: string) => finish(await leader(name, settings(program))));
+  named("leader", "print who leads").action(async (name: string) =>
+    finish(await (await load.leader()).leader(name, settings(program))),
+  );
   named("status", "print the leader and its standbys in order of succession").action(async (name: string) =>
-    finish(await status(name, settings(program))),
+    finish(await (await load.leader()).status(name, settings(program))),
   );
   named("resign", "make the leader step down by deleting its key, and print it").action(async (name: string) =>
-    finish(await resign(name, settings(program))),
+    finish(await (await load.resign()).resign(name, settings(program))),
   );
   named("transfer", "make the leader hand over to a chosen candidate, and print who leads then and who did before")
     .requiredOption("--to <KEY|VALUE>", "the candidate's key, or its value if no other candidate has the same")
     .addHelpText("after", TRANSFER_EXAMPLE)
     .action(async (name: string, options: { to: string }) =>
-      finish(await transfer(name, options.to, settings(program))),
+      finish(await (await load.transfer()).transfer(name, options.to, settings(program))),
     );
 }
 
@@ -153,12 +169,38 @@ function addRunCommand(program: Command, finish: Finish): void {
     .option("--on-leader-change <COMMAND>", "shell command at every change of leader, on every node")
     .option("--hook-timeout <SECONDS>", "how long each of these commands may take", "10")
     .option("--standby-cmd <COMMAND>", "shell command that runs while this node does not lead")
+    .option("--health-cmd <COMMAND>", "shell command that must succeed on a node that is to lead, or leads")
+    .option("--health-http <URL>", "the same, an address that must answer 2xx or 3xx")
+    .option("--health-tcp <ADDRESS>", "the same, a HOST:PORT that must accept connections")
+    .option("--health-interval <SECONDS>", "from one check to the next", "2")
+    .option("--health-timeout <SECONDS>", "a check that takes longer has failed", "1")
+    .option("--health-rise <N>", "so many successes in a row make a node healthy", "2")
+    .option("--health-fall <N>", "so many failures in a row make it unhealthy", "3")
+    .option("--http <ADDRESS>", "answer health checks and serve metrics on PORT (of 127.0.0.1) or HOST:PORT")
+    .option("--http-host <NAMES>", "host names that requests may be addressed to, separated by commas")
+    .option("--agent-check <ADDRESS>", "answer HAProxy's agent checks on PORT (of 127.0.0.1) or HOST:PORT")
+    .option("--leader-port <ADDRESS>", "accept connections on PORT (of 127.0.0.1) or HOST:PORT only while leading")
     .option("--no-guard", "do without the process that stops the program when this one dies or freezes")
-    .option("--contain <WAY>", "how the program's processes are held together: group, or cgroup on Linux", "group")
+    .option(
+      "--contain <WAY>",
+      "how the program's processes are held together: group, or on Linux cgroup or pidns",
+      "group",
+    )
     .option("--explain", "print the times that follow from --ttl and --stop-timeout, and end")
     .addHelpText("after", RUN_EXAMPLE)
     .action(async (name: string, command: string[], options: RunFlags) =>
-      finish(await run(name, command, options, settings(program))),
+      finish(await (await load.run()).run(name, command, options, settings(program))),
+    );
+}
+
+function addAgentCommand(program: Command, finish: Finish): void {
+  program
+    .command("agent")
+    .description("run many services of one host over one lease, as a file says; SIGHUP reloads it")
+    .requiredOption("--config <FILE>", "the file, in YAML: docs/agent.md says what stands in it")
+    .option("--check", "look for mistakes in the file, and end")
+    .action(async (options: AgentFlags) =>
+      finish(await (await load.agent()).agent(options, program.opts<GlobalFlags>())),
     );
 }
 
@@ -167,7 +209,12 @@ function addStoreCommands(program: Command, finish: Finish): void {
     .command("dev")
     .description("run the embedded etcd as a server: in memory, for development")
     .option("--listen <HOST:PORT>", "where to listen; port 0 takes any that is free", "127.0.0.1:2379")
-    .action(async (options: { listen: string }) => finish(await dev(options.listen, settings(program))));
+    .option("--cert-file <FILE>", "speak TLS with this certificate, PEM")
+    .option("--key-file <FILE>", "the key of --cert-file, PEM")
+    .option("--trusted-ca-file <FILE>", "want certificates of clients, from these authorities, PEM")
+    .option("--allow-insecure", "listen without TLS where other machines can connect")
+    .option("--auth-token-ttl <SECONDS>", "how long a token of authentication lives after its last use", "300")
+    .action(async (options: DevFlags) => finish(await (await load.dev()).dev(options, settings(program))));
   program
     .command("demo")
     .description("show failovers between real processes, on an embedded etcd or on --endpoints")
@@ -175,7 +222,7 @@ function addStoreCommands(program: Command, finish: Finish): void {
     .option("--failovers <N>", "end after so many failovers (default: never on a terminal, else 3)")
     .option("--json", "print one JSON line for each failover, then a summary")
     .action(async (options: { nodes: string; failovers?: string; json?: boolean }) =>
-      finish(await demo(options, settings(program))),
+      finish(await (await load.demo()).demo(options, settings(program))),
     );
   program
     .command("doctor")
@@ -183,7 +230,7 @@ function addStoreCommands(program: Command, finish: Finish): void {
     .option("--duration <SECONDS>", "how long to measure", "5")
     .option("--read-only", "write nothing: neither the lease nor the key that show how long a commit takes")
     .addHelpText("after", DOCTOR_HELP)
-    .action(async (options: DoctorFlags) => finish(await doctor(options, settings(program))));
+    .action(async (options: DoctorFlags) => finish(await (await load.doctor()).doctor(options, settings(program))));
 }
 
 function settings(program: Command): Settings {

@@ -1,12 +1,15 @@
 import { readFileSync, statSync } from "node:fs";
 import { createSecureContext } from "node:tls";
-import { parseEndpoints } from "@tenure/etcd";
+import { assertSrvOptions, parseEndpoints, type SrvOptions } from "@tenure/etcd";
 import type { AuthOptions, ConnectOptions, TlsOptions } from "tenure";
 import { CommandError, ExitCode } from "./exit-codes.ts";
 
 /** The global flags as commander leaves them: text, not yet looked at. */
 export interface GlobalFlags {
   readonly endpoints?: string;
+  readonly discoverySrv?: string;
+  readonly discoverySrvName?: string;
+  readonly discoverMembers?: boolean;
   readonly namespace?: string;
   readonly output?: string;
   readonly cacert?: string;
@@ -34,6 +37,9 @@ export interface Settings {
   readonly timeoutMs: number | undefined;
 }
 
+/** A global flag that takes a text. */
+type TextFlag = Exclude<keyof GlobalFlags, "discoverMembers">;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A setting's text and where it came from, for messages. */
@@ -55,13 +61,13 @@ const MAX_TIMEOUT_SECONDS = 1_000_000_000;
  * @throws CommandError 64 for a value that cannot be
  */
 export function readSettings(flags: GlobalFlags, env: Environment): Settings {
-  const given = (flag: keyof GlobalFlags): Given | undefined => find(flag, flags[flag], env);
+  const given = (flag: TextFlag): Given | undefined => find(flag, flags[flag], env);
   const output = given("output");
   const timeout = given("timeout");
   const ttl = given("ttl");
   return {
     connect: () => readConnect(flags, env),
-    storeNamed: flags.endpoints !== undefined,
+    storeNamed: flags.endpoints !== undefined || flags.discoverySrv !== undefined,
     output: output === undefined ? "table" : parsedOutput(output),
     ttlMs: (ttl === undefined ? DEFAULT_TTL_SECONDS : wholeSeconds(ttl, MAX_TTL_SECONDS)) * 1000,
     timeoutMs: timeout === undefined ? undefined : positiveSeconds(timeout) * 1000,
@@ -70,14 +76,61 @@ export function readSettings(flags: GlobalFlags, env: Environment): Settings {
 
 /** Throws CommandError 64 for a value that cannot be, 78 for a file that cannot be used. */
 function readConnect(flags: GlobalFlags, env: Environment): ConnectOptions {
-  const given = (flag: keyof GlobalFlags): Given | undefined => find(flag, flags[flag], env);
-  const endpoints = given("endpoints") ?? { text: DEFAULT_ENDPOINTS, from: "the default" };
+  const given = (flag: TextFlag): Given | undefined => find(flag, flags[flag], env);
+  const { endpoints, srv } = nearer(given("endpoints"), given("discoverySrv"));
   return {
-    endpoints: parsedEndpoints(endpoints),
+    ...(srv === undefined
+      ? { endpoints: parsedEndpoints(endpoints) }
+      : { discoverySrv: parsedSrv(srv, given("discoverySrvName")) }),
+    ...(discoversMembers(flags, env) && { discoverMembers: true }),
     namespace: given("namespace")?.text,
-    tls: readTls(given("cacert"), given("cert"), given("key"), given("serverName"), endpoints.text),
+    tls: readTls(
+      given("cacert"),
+      given("cert"),
+      given("key"),
+      given("serverName"),
+      srv === undefined ? endpoints.text : undefined,
+    ),
     auth: readAuth(given("user"), given("passwordFile"), flags.user, env),
   };
+}
+
+/** Endpoints or the domain that names them, whichever was said nearer by: on the command line, say. */
+function nearer(
+  endpoints: Given | undefined,
+  srv: Given | undefined,
+): { readonly endpoints: Given; readonly srv: Given | undefined } {
+  const standard = { text: DEFAULT_ENDPOINTS, from: "the default" };
+  if (endpoints === undefined || srv === undefined) return { endpoints: endpoints ?? standard, srv };
+  const [how, other] = [distance(endpoints), distance(srv)];
+  if (how === other) throw usage(`${srv.from} and ${endpoints.from} are both given: one of them will do`);
+  return how < other ? { endpoints, srv: undefined } : { endpoints: standard, srv };
+}
+
+function distance({ from }: Given): number {
+  return from.startsWith("--") ? 0 : from.startsWith("TENURE_") ? 1 : 2;
+}
+
+function parsedSrv(domain: Given, name: Given | undefined): SrvOptions {
+  const srv = { domain: domain.text, serviceName: name?.text };
+  try {
+    assertSrvOptions({ domain: srv.domain });
+  } catch (error) {
+    throw usage(`${domain.from}: ${messageOf(error)}`);
+  }
+  try {
+    assertSrvOptions(srv);
+  } catch (error) {
+    throw usage(`${name?.from ?? ""}: ${messageOf(error)}`);
+  }
+  return srv;
+}
+
+function discoversMembers({ discoverMembers }: GlobalFlags, env: Environment): boolean {
+  const given = find("discoverMembers", discoverMembers === true ? "true" : undefined, env);
+  if (given === undefined || ["false", "0"].includes(given.text)) return false;
+  if (["true", "1"].includes(given.text)) return true;
+  throw usage(`${given.from}: ${JSON.stringify(given.text)} is neither true nor false`);
 }
 
 /** The variables that stand for a global flag, the first going before the second. */
@@ -101,8 +154,12 @@ function parsedEndpoints({ text, from }: Given): string[] {
   try {
     return parseEndpoints(text.split(",")).map((endpoint) => endpoint.url);
   } catch (error) {
-    throw usage(`${from}: ${error instanceof Error ? error.message : String(error)}`);
+    throw usage(`${from}: ${messageOf(error)}`);
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function parsedOutput({ text, from }: Given): Output {
@@ -127,11 +184,11 @@ function readTls(
   cert: Given | undefined,
   key: Given | undefined,
   serverName: Given | undefined,
-  endpoints: string,
+  endpoints: string | undefined,
 ): TlsOptions | undefined {
   const first = cacert ?? cert ?? key ?? serverName;
   if (first === undefined) return undefined;
-  if (!endpoints.includes("https://")) {
+  if (endpoints?.includes("https://") === false) {
     throw new CommandError(
       ExitCode.configuration,
       `${first.from} needs https:// endpoints, but these are ${endpoints}`,

@@ -73,7 +73,7 @@ describe("the services", () => {
     const [list] = (await client.unary(Cluster.method.memberList, {})).messages;
     expect(list).toMatchObject({ members: [{ name: "tenure-embed", clientURLs: [etcd.endpoint] }] });
     const [status] = (await client.unary(Maintenance.method.status, {})).messages;
-    expect(status).toMatchObject({ version: "3.5.21", leader: Reflect.get(status ?? {}, "header").memberId });
+    expect(status).toMatchObject({ version: "3.5.30", leader: Reflect.get(status ?? {}, "header").memberId });
     expect((await client.unary(Maintenance.method.alarm, {})).messages).toMatchObject([{ alarms: [] }]);
   });
 
@@ -162,6 +162,6 @@ describe("a request that is not gRPC", () => {
 
   it("gets the health and the version as etcd tells them", async () => {
     expect(await (await fetch(`${etcd.endpoint}/health`)).json()).toEqual({ health: "true" });
-    expect(await (await fetch(`${etcd.endpoint}/version`)).json()).toMatchObject({ etcdserver: "3.5.21" });
+    expect(await (await fetch(`${etcd.endpoint}/version`)).json()).toMatchObject({ etcdserver: "3.5.30" });
   });
 });

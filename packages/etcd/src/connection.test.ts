@@ -1,6 +1,10 @@
 import * as http2 from "node:http2";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { Connection, type OpenSession, type SessionCheck } from "./connection.ts";
+import { parseEndpoint } from "./endpoint.ts";
+import { EtcdError } from "./errors.ts";
 import { PutResponseSchema } from "./gen/rpc_pb.ts";
+import { systemClock } from "./runtime/clock.ts";
 import { failure } from "./testing/failure.ts";
 import { answer, clientOf, closeClients, FakeServer, WAIT } from "./testing/fake-server.ts";
 
@@ -48,6 +52,43 @@ describe("a connection", () => {
       await client.kv.put("k", "v");
       expect(server.sessionsSeen).toBe(2);
     }, WAIT);
+  });
+
+  it("is nobody's to use before its session was looked at, each session anew", async () => {
+    await using server = await FakeServer.start();
+    const looks: OpenSession[] = [];
+    let verdict = (): Promise<void> => Promise.resolve();
+    const check: SessionCheck = (_, session) => {
+      looks.push(session);
+      return verdict();
+    };
+    const options = { clock: systemClock, connectTimeoutMs: 1000, check };
+    const connection = new Connection(parseEndpoint(server.endpoint), options);
+    let pass: () => void = () => undefined;
+    verdict = () => new Promise((resolve) => (pass = resolve));
+    const first = connection.session();
+    await vi.waitFor(() => expect(looks).toHaveLength(1), WAIT);
+    expect(connection.session()).toBe(first);
+    pass();
+    const session = await first;
+    expect(looks).toEqual([session]);
+    expect(connection.session()).toBe(session);
+
+    connection.drop(session);
+    verdict = () => Promise.reject(new EtcdError("unavailable", "somebody else", { mayHaveApplied: false }));
+    await expect(connection.session()).rejects.toThrow("somebody else");
+    await vi.waitFor(() => expect(server.sessions.size).toBe(0), WAIT);
+    verdict = () => Promise.resolve();
+    await connection.session();
+    expect(looks).toHaveLength(3);
+    verdict = () => new Promise((resolve) => (pass = resolve));
+    connection.drop(looks[2] as OpenSession);
+    const last = failure(Promise.resolve(connection.session()));
+    await vi.waitFor(() => expect(looks).toHaveLength(4), WAIT);
+    connection.close("not wanted");
+    pass();
+    expect((await last).message).toBe("not wanted");
+    await vi.waitFor(() => expect(server.sessions.size).toBe(0), WAIT);
   });
 
   it("that is closed ends its calls, and refuses others without asking anybody", async () => {

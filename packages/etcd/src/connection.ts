@@ -26,10 +26,25 @@ type State =
   | {
       readonly t: "connecting";
       readonly opened: Promise<OpenSession>;
-      readonly abandon: () => void;
+      readonly abandon: (why: string) => void;
     }
   | { readonly t: "open"; readonly session: OpenSession }
-  | { readonly t: "closed" };
+  | { readonly t: "closed"; readonly why: string };
+
+/**
+ * Looks at a session before anything else is done with it. Throws when it is not to be used.
+ */
+export type SessionCheck = (connection: Connection, session: OpenSession) => Promise<void>;
+
+/** How a connection is made. */
+export interface ConnectionOptions {
+  readonly tls?: TlsOptions | undefined;
+  readonly clock: Clock;
+  /** Milliseconds until an attempt is given up. */
+  readonly connectTimeoutMs: number;
+  /** Decides of each new session whether it is handed out at all. Default: every one is. */
+  readonly check?: SessionCheck | undefined;
+}
 
 const WINDOW_BYTES = 4 * 1024 * 1024;
 /** Above Node's default of 128 it resets a stream and leaks; the size of a header block is bounded at 64 KiB anyway. */
@@ -49,6 +64,7 @@ export class Connection {
   readonly #tls: TlsOptions;
   readonly #clock: Clock;
   readonly #connectTimeoutMs: number;
+  readonly #check: SessionCheck | undefined;
   #state: State = { t: "idle" };
   /** Every session that is not closed yet, those after a GOAWAY included. */
   readonly #sessions = new Set<OpenSession>();
@@ -56,12 +72,13 @@ export class Connection {
   readonly #endings = new WeakMap<OpenSession, ConnectionEnd>();
 
   /** Throws `invalid-argument` for options of TLS that cannot be. */
-  constructor(endpoint: Endpoint, options: { tls?: TlsOptions | undefined; clock: Clock; connectTimeoutMs: number }) {
+  constructor(endpoint: Endpoint, options: ConnectionOptions) {
     this.endpoint = endpoint;
     this.#tls = options.tls ?? {};
     assertTlsOptions(endpoint, this.#tls);
     this.#clock = options.clock;
     this.#connectTimeoutMs = options.connectTimeoutMs;
+    this.#check = options.check;
   }
 
   /** The open session, connecting first if need be. Throws `unavailable` with the reason in plain words. */
@@ -77,7 +94,7 @@ export class Connection {
       case "idle":
         return this.#connect();
       case "closed":
-        throw new EtcdError("unavailable", "the client is closed", { mayHaveApplied: false });
+        throw closedError(this.#state.why);
     }
   }
 
@@ -113,20 +130,18 @@ export class Connection {
     if (!session.http2.closed) session.http2.close();
   }
 
-  /** Ends the connection for good. */
-  close(): void {
+  /** Ends the connection for good; `why` is what calls hear that want it all the same. */
+  close(why: string = "the client is closed"): void {
     const state = this.#state;
-    this.#state = { t: "closed" };
-    if (state.t === "connecting") state.abandon();
+    this.#state = { t: "closed", why };
+    if (state.t === "connecting") state.abandon(why);
     for (const session of this.#sessions) this.drop(session);
   }
 
   #connect(): Promise<OpenSession> {
     const socket = this.#openSocket();
     const opened = this.#opened(socket);
-    const abandon = (): void => {
-      socket.destroy(new EtcdError("unavailable", "the client was closed", { mayHaveApplied: false }));
-    };
+    const abandon = (why: string): void => void socket.destroy(closedError(why));
     this.#state = { t: "connecting", opened, abandon };
     // Whoever asked may have given up by the time this fails.
     opened.catch(() => undefined);
@@ -147,12 +162,30 @@ export class Connection {
     }
     if (this.#state.t === "closed") {
       socket.destroy();
-      throw new EtcdError("unavailable", "the client is closed", { mayHaveApplied: false });
+      throw closedError(this.#state.why);
     }
     const session = this.#startHttp2(socket);
-    this.#state = { t: "open", session };
     publishConnectionOpened(this.endpoint.url);
+    if (this.#check !== undefined) await this.#checked(session, this.#check);
+    this.#state = { t: "open", session };
     return session;
+  }
+
+  /** Nobody gets the session before this is done, so that nothing it would say is taken for the right member's word. */
+  async #checked(session: OpenSession, check: SessionCheck): Promise<void> {
+    try {
+      await check(this, session);
+    } catch (error) {
+      this.drop(session);
+      if (this.#state.t === "connecting") {
+        this.#state = { t: "idle" };
+        this.#endings.set(session, "rejected");
+      }
+      throw this.#connectError(error);
+    }
+    if (this.#state.t !== "closed") return;
+    this.drop(session);
+    throw closedError(this.#state.why);
   }
 
   #openSocket(): net.Socket {
@@ -214,7 +247,10 @@ export class Connection {
       if (this.#state.t === "open" && this.#state.session === open) this.#state = { t: "idle" };
     };
     this.#sessions.add(open);
-    session.once("connect", () => session.setLocalWindowSize(WINDOW_BYTES));
+    session.once("connect", () => {
+      // It may be over before it has begun.
+      if (!session.destroyed) session.setLocalWindowSize(WINDOW_BYTES);
+    });
     session.once("close", () => {
       this.#sessions.delete(open);
       retire();
@@ -248,6 +284,10 @@ export class Connection {
     const reason = error instanceof Error ? this.#describe(error) : String(error);
     return refusedBefore(reason, error);
   }
+}
+
+function closedError(why: string): EtcdError {
+  return new EtcdError("unavailable", why, { mayHaveApplied: false });
 }
 
 /** The error of a connection that was refused before anything was asked of it. */

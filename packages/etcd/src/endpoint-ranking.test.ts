@@ -76,6 +76,45 @@ describe("endpoints", () => {
     expect(order(ranking)).toBe("abc");
   });
 
+  it("beside the best lead to another member where one is as good", () => {
+    const ranking = new EndpointRanking([a, b, c]);
+    ranking.identified(a, 1n);
+    ranking.identified(b, 1n);
+    expect(order(ranking, "beside")).toBe("cab");
+    ranking.failed(c);
+    expect(order(ranking, "beside")).toBe("abc");
+    ranking.succeeded(c);
+    ranking.identified(b, 2n);
+    expect(order(ranking, "beside")).toBe("bac");
+  });
+
+  it("that lead to a member which failed come after those of others", () => {
+    const ranking = new EndpointRanking([a]);
+    ranking.identified(a, 1n);
+    ranking.add(b, 1n);
+    ranking.add(c, 2n);
+    ranking.failed(a);
+    expect(order(ranking)).toBe("cab");
+    ranking.succeeded(b);
+    expect(order(ranking)).toBe("bca");
+  });
+
+  it("are exhausted when each has failed since it was last of use", () => {
+    const ranking = new EndpointRanking([]);
+    expect(ranking.exhausted).toBe(false);
+    for (const connection of [a, b]) ranking.add(connection);
+    ranking.failed(a);
+    expect(ranking.exhausted).toBe(false);
+    ranking.failed(b);
+    expect(ranking.exhausted).toBe(true);
+    ranking.succeeded(a);
+    expect(ranking.exhausted).toBe(false);
+    ranking.remove(a);
+    expect([ranking.exhausted, order(ranking)]).toEqual([true, "b"]);
+    ranking.failed(a);
+    expect(ranking.connections).toEqual([b]);
+  });
+
   it("refuse every use once closed", () => {
     const connection = new Connection(parseEndpoint("a"), { clock: systemClock, connectTimeoutMs: 100 });
     new EndpointRanking([connection]).close();

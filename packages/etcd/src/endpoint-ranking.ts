@@ -4,7 +4,7 @@ import type { Connection } from "./connection.ts";
 export type CallPlace =
   /** The best endpoint. */
   | "first"
-  /** The second best while it is as good, so that what tells of the first one's silence does not depend on it. */
+  /** Another member while one is as good, so that what tells of the first one's silence does not depend on it. */
   | "beside";
 
 /** A member counts as slow when its answers take longer than this many times those of the quickest, and a little. */
@@ -18,6 +18,8 @@ interface Record {
   failedAt: number;
   /** How long its answers take on average; undefined before the first. */
   latencyMs: number | undefined;
+  /** Which member it leads to, where that is known. */
+  memberId: bigint | undefined;
 }
 
 /**
@@ -31,7 +33,35 @@ export class EndpointRanking {
 
   /** @param connections in the order to be tried at the start */
   constructor(connections: readonly Connection[]) {
-    for (const connection of connections) this.#records.set(connection, { failedAt: 0, latencyMs: undefined });
+    for (const connection of connections) this.add(connection);
+  }
+
+  /** Every connection, in no order that means anything. */
+  get connections(): readonly Connection[] {
+    return [...this.#records.keys()];
+  }
+
+  /** Whether there are endpoints, and each has failed since it last succeeded. */
+  get exhausted(): boolean {
+    if (this.#records.size === 0) return false;
+    for (const { failedAt } of this.#records.values()) if (failedAt === 0) return false;
+    return true;
+  }
+
+  /** One more, to be tried after those that are as good. */
+  add(connection: Connection, memberId?: bigint): void {
+    this.#records.set(connection, { failedAt: 0, latencyMs: undefined, memberId });
+  }
+
+  /** Tries a connection no more. Closing it is its owner's part. */
+  remove(connection: Connection): void {
+    this.#records.delete(connection);
+  }
+
+  /** Which member a connection leads to. */
+  identified(connection: Connection, memberId: bigint): void {
+    const record = this.#records.get(connection);
+    if (record !== undefined) record.memberId = memberId;
   }
 
   /** In the order to be tried. */
@@ -39,10 +69,15 @@ export class EndpointRanking {
     const slowMs = this.#slowMs();
     const isSlow = ({ latencyMs }: Record): number => (latencyMs !== undefined && latencyMs > slowMs ? 1 : 0);
     const order = [...this.#records].toSorted(([, a], [, b]) => a.failedAt - b.failedAt || isSlow(a) - isSlow(b));
-    const [best, second, ...others] = order;
-    const asGood = second !== undefined && second[1].failedAt === 0 && isSlow(second[1]) === 0;
-    const placed = place === "beside" && best !== undefined && asGood ? [second, best, ...others] : order;
-    return placed.map(([connection]) => connection);
+    if (place === "beside") {
+      const memberId = order[0]?.[1].memberId;
+      const asGood = (record: Record): boolean => record.failedAt === 0 && isSlow(record) === 0;
+      const beside = order.findIndex(([, record], index) => {
+        return index > 0 && asGood(record) && (memberId === undefined || record.memberId !== memberId);
+      });
+      if (beside > 0) order.unshift(...order.splice(beside, 1));
+    }
+    return order.map(([connection]) => connection);
   }
 
   /** @param latencyMs how long the answer took, where that is known */
@@ -55,9 +90,15 @@ export class EndpointRanking {
     record.latencyMs = average + (latencyMs - average) * NEWEST_SHARE;
   }
 
+  /** What one way to a member does not do, another way to the same member hardly will. */
   failed(connection: Connection): void {
-    const record = this.#records.get(connection);
-    if (record !== undefined) record.failedAt = ++this.#failures;
+    const failed = this.#records.get(connection);
+    if (failed === undefined) return;
+    this.#failures++;
+    for (const record of this.#records.values()) {
+      const same = failed.memberId !== undefined && record.memberId === failed.memberId;
+      if (record === failed || same) record.failedAt = this.#failures;
+    }
   }
 
   close(): void {

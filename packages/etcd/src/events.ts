@@ -35,7 +35,9 @@ export type ConnectionEnd =
   | "silent"
   /** An answer was overdue: new calls go over a new one. */
   | "suspect"
-  /** The client was closed. */
+  /** It was not shown that the right member is at the other end; nothing else was asked of it. */
+  | "rejected"
+  /** The client was closed, or does without this endpoint from now on. */
   | "closed";
 
 /** Published on `tenure:connection:closed` when a connection that stood is over. */
@@ -51,11 +53,55 @@ export interface ConnectionFailedEvent {
   readonly reason: string;
 }
 
+/** Published on `tenure:endpoint:added` when an endpoint that was found is used from now on. */
+export interface EndpointAddedEvent {
+  readonly endpoint: string;
+  /** Who told of it: the cluster's list of members, or DNS. */
+  readonly source: "members" | "srv";
+}
+
+/** Published on `tenure:endpoint:removed` when an endpoint that was found is not used any more. */
+export interface EndpointRemovedEvent {
+  readonly endpoint: string;
+  readonly why: EndpointRemoval;
+}
+
+/** Why an endpoint that was found is not used any more. */
+export type EndpointRemoval =
+  /** The list of members, or DNS, does not have it any more. */
+  | "unlisted"
+  /** Another member answers there, or another cluster's. */
+  | "mismatch"
+  /** The endpoints that were given lead to another cluster than the one whose list had it. */
+  | "cluster-changed";
+
+/**
+ * Published on `tenure:endpoint:rejected` when another member than the one that the list names answers at its URL; once
+ * for each such answer of an endpoint. It is asked again now and then.
+ */
+export interface EndpointRejectedEvent {
+  readonly endpoint: string;
+  /** For people. */
+  readonly reason: string;
+}
+
+/** Published on `tenure:discovery:failed` when no endpoints can be found; once for the same reason in a row. */
+export interface DiscoveryFailedEvent {
+  /** Who was asked: the cluster for its members, or DNS. */
+  readonly source: "members" | "srv";
+  /** For people. */
+  readonly reason: string;
+}
+
 const rpc = channel("tenure:rpc");
 const rpcRetried = channel("tenure:rpc:retried");
 const connectionOpened = channel("tenure:connection:opened");
 const connectionClosed = channel("tenure:connection:closed");
 const connectionFailed = channel("tenure:connection:failed");
+const endpointAdded = channel("tenure:endpoint:added");
+const endpointRemoved = channel("tenure:endpoint:removed");
+const endpointRejected = channel("tenure:endpoint:rejected");
+const discoveryFailed = channel("tenure:discovery:failed");
 
 /** What is published of a method. */
 interface Method {
@@ -96,6 +142,26 @@ export function publishConnectionClosed(endpoint: string, why: ConnectionEnd): v
 export function publishConnectionFailed(endpoint: string, { message }: Error): void {
   if (!connectionFailed.hasSubscribers) return;
   connectionFailed.publish({ endpoint, reason: message } satisfies ConnectionFailedEvent);
+}
+
+export function publishEndpointAdded(endpoint: string, source: EndpointAddedEvent["source"]): void {
+  if (!endpointAdded.hasSubscribers) return;
+  endpointAdded.publish({ endpoint, source } satisfies EndpointAddedEvent);
+}
+
+export function publishEndpointRemoved(endpoint: string, why: EndpointRemoval): void {
+  if (!endpointRemoved.hasSubscribers) return;
+  endpointRemoved.publish({ endpoint, why } satisfies EndpointRemovedEvent);
+}
+
+export function publishEndpointRejected(endpoint: string, reason: string): void {
+  if (!endpointRejected.hasSubscribers) return;
+  endpointRejected.publish({ endpoint, reason } satisfies EndpointRejectedEvent);
+}
+
+export function publishDiscoveryFailed(source: DiscoveryFailedEvent["source"], { message }: Error): void {
+  if (!discoveryFailed.hasSubscribers) return;
+  discoveryFailed.publish({ source, reason: message } satisfies DiscoveryFailedEvent);
 }
 
 function nameOf({ name, parent }: Method): string {

@@ -10,6 +10,7 @@ export { EtcdClient, type EtcdClientOptions } from "./client.ts";
 export type { ClusterClient, MaintenanceClient } from "./client.ts";
 export type { AuthOptions } from "./auth.ts";
 export type { TlsOptions } from "./tls.ts";
+export type { SrvOptions, SrvRecord, SrvResolver } from "./srv-discovery.ts";
 export { EtcdError, type EtcdErrorCode, type EtcdErrorOptions } from "./errors.ts";
 export type { Key, KeyRange } from "./key-range.ts";
 export type { CallOptions } from "./call-options.ts";
@@ -27,12 +28,18 @@ export {
   range,
   remove,
 } from "./op.ts";
-export type { WatchClient, WatchMessage, WatchOptions, WatchStream } from "./watch.ts";
+export type { WatchClient, WatchOptions } from "./watch.ts";
+export type { WatchMessage, WatchStream } from "./watch-message.ts";
 export type {
   ConnectionClosedEvent,
   ConnectionEnd,
   ConnectionFailedEvent,
   ConnectionOpenedEvent,
+  DiscoveryFailedEvent,
+  EndpointAddedEvent,
+  EndpointRejectedEvent,
+  EndpointRemoval,
+  EndpointRemovedEvent,
   RpcEvent,
   RpcRetriedEvent,
 } from "./events.ts";
@@ -40,4 +47,5 @@ export type {
 // For libraries built on this one.
 export { Lineage } from "./lineage.ts";
 export { parseEndpoint, parseEndpoints, type Endpoint } from "./endpoint.ts";
+export { assertSrvOptions, resolveSrvEndpoints } from "./srv-discovery.ts";
 export { keyBytes, prefixEnd } from "./key-range.ts";

@@ -1,4 +1,3 @@
-import type * as http2 from "node:http2";
 import {
   create,
   type DescMessage,
@@ -9,21 +8,18 @@ import {
 } from "@bufbuild/protobuf";
 import type { DescMethodStreaming, DescMethodUnary } from "@bufbuild/protobuf";
 import type { ContextValues, StreamResponse, Transport, UnaryResponse } from "@connectrpc/connect";
-import { Call } from "./call.ts";
 import { CallScope } from "./call-scope.ts";
 import type { Connection, OpenSession } from "./connection.ts";
 import { EtcdError, abortedError } from "./errors.ts";
 import { EndpointProbe } from "./endpoint-probe.ts";
 import type { CallPlace, EndpointRanking } from "./endpoint-ranking.ts";
+import type { EndpointSource } from "./endpoint-source.ts";
 import { publishRetry, publishRpc } from "./events.ts";
 import { Maintenance, type StatusResponse, Watch } from "./gen/rpc_pb.ts";
+import { type HeadersInit, requestHeaders, startCall } from "./grpc-request.ts";
 import { MessageQueue } from "./message-queue.ts";
-import { formatGrpcTimeout } from "./rpc/timeout.ts";
 import type { Clock } from "./runtime/clock.ts";
 import { type StreamControl, streamControlKey } from "./stream-control.ts";
-
-/** Connect names it so; Node's types have no global of that name. */
-type HeadersInit = ConstructorParameters<typeof Headers>[0];
 
 /** Milliseconds a call may take where its caller sets no limit. */
 export const DEFAULT_TIMEOUT_MS = 5000;
@@ -31,8 +27,6 @@ export const DEFAULT_TIMEOUT_MS = 5000;
 const PROBE_TIMEOUT_MS = 2000;
 /** A connection that was silent for less is not given up: the caller may simply be in a hurry. */
 const MIN_SILENCE_MS = 1000;
-/** Answers may be large: a range of a whole prefix, a watch event that was not fragmented. */
-const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
 /** Sends a request on an open session. */
 type Attempt<T> = (connection: Connection, session: OpenSession) => Promise<T>;
@@ -48,10 +42,13 @@ export class Http2Transport implements Transport {
   readonly #ranking: EndpointRanking;
   readonly #clock: Clock;
   readonly #probe: EndpointProbe;
+  readonly #sources: readonly EndpointSource[];
 
-  constructor(ranking: EndpointRanking, clock: Clock) {
+  /** @param sources what finds endpoints beside those that are in the ranking already */
+  constructor(ranking: EndpointRanking, clock: Clock, sources: readonly EndpointSource[] = []) {
     this.#ranking = ranking;
     this.#clock = clock;
+    this.#sources = sources;
     this.#probe = new EndpointProbe(ranking, clock, (connection) => this.#status(connection));
   }
 
@@ -93,7 +90,7 @@ export class Http2Transport implements Transport {
       Promise.resolve(this.#streamOn(connection, session, method, header, input, signal, control));
     const message = await this.#overEndpoints(method, placeOf(method), signal, deadline, attempt, (connection) => {
       // It may be suspect before there is a connection.
-      control?.attach(() => this.#ranking.failed(connection));
+      control?.attach(() => this.#failed(connection));
     });
     return {
       stream: true,
@@ -103,6 +100,17 @@ export class Http2Transport implements Transport {
       message,
       trailer: new Headers(),
     };
+  }
+
+  #answered(connection: Connection): void {
+    this.#ranking.succeeded(connection);
+    this.#probe.look();
+    for (const source of this.#sources) source.answered();
+  }
+
+  #failed(connection: Connection): void {
+    this.#ranking.failed(connection);
+    if (this.#sources.length > 0 && this.#ranking.exhausted) for (const source of this.#sources) source.exhausted();
   }
 
   /** The state of the member behind one connection. */
@@ -124,6 +132,10 @@ export class Http2Transport implements Transport {
     attempt: Attempt<T>,
     onTry?: (connection: Connection) => void,
   ): Promise<T> {
+    for (const source of this.#sources) {
+      const pending = source.pending();
+      if (pending !== undefined) await CallScope.before(pending, this.#clock, signal, deadline);
+    }
     const failures: { url: string; error: EtcdError }[] = [];
     for (const connection of this.#ranking.ordered(place)) {
       onTry?.(connection);
@@ -134,7 +146,7 @@ export class Http2Transport implements Transport {
         const error = EtcdError.from(thrown);
         // A stream that was given up before there was a connection was given up for want of one.
         const overdue = onTry !== undefined && error.code === "deadline-exceeded";
-        if (error.code === "unavailable" || overdue) this.#ranking.failed(connection);
+        if (error.code === "unavailable" || overdue) this.#failed(connection);
         if (error.mayHaveApplied || error.code !== "unavailable") throw withPlace(error, connection.endpoint.url);
         failures.push({ url: connection.endpoint.url, error });
       }
@@ -187,15 +199,14 @@ export class Http2Transport implements Transport {
           scope.close();
           if (error !== undefined) return reject(explained(error, session, connection));
           if (answer === undefined) return reject(new EtcdError("internal", "the answer holds no message"));
-          this.#ranking.succeeded(connection);
-          this.#probe.look();
+          this.#answered(connection);
           resolve(answer);
         },
       });
       const scope = new CallScope(this.#clock, signal, deadline);
       scope.onEnd((error) => {
         if (error.code === "deadline-exceeded" && this.#clock.monotonic() - startedAt >= MIN_SILENCE_MS) {
-          this.#ranking.failed(connection);
+          this.#failed(connection);
           connection.suspect(session, session.socket.bytesRead === bytesBefore);
         }
         call.cancel(error);
@@ -222,21 +233,20 @@ export class Http2Transport implements Transport {
     });
     const call = startCall(session, requestHeaders(connection, method, header, undefined), {
       onMessage: (message) => {
-        this.#ranking.succeeded(connection);
-        this.#probe.look();
+        this.#answered(connection);
         answers.push(fromBinary(method.output, message), message.byteLength);
       },
       onEnd: (error) => {
         scope.close();
         stopListening();
-        if (error?.code === "unavailable") this.#ranking.failed(connection);
+        if (error?.code === "unavailable") this.#failed(connection);
         answers.end(error && withPlace(explained(error, session, connection), connection.endpoint.url));
       },
     });
     // A server that goes away lets its streams run out their time; their owners have no time to lose.
     const stopListening = session.onGoaway(() => call.cancel(new EtcdError("unavailable", "the server is going away")));
     control?.attach(() => {
-      this.#ranking.failed(connection);
+      this.#failed(connection);
       connection.retire(session);
     });
     const scope = new CallScope(this.#clock, signal, undefined);
@@ -244,7 +254,7 @@ export class Http2Transport implements Transport {
       // Whoever aborts for want of an answer says so by the reason. The member is suspect then, and if nothing at all
       // arrived meanwhile the connection is done with.
       if (error.code === "deadline-exceeded") {
-        this.#ranking.failed(connection);
+        this.#failed(connection);
         connection.suspect(session, session.socket.bytesRead === bytesAtLastSend);
       }
       call.cancel(error);
@@ -265,45 +275,6 @@ export class Http2Transport implements Transport {
 /** A watch is another member's than the keep-alives: one of the two always tells of the other's silence. */
 function placeOf(method: DescMethodStreaming): CallPlace {
   return method.parent.typeName === Watch.typeName ? "beside" : "first";
-}
-
-function startCall(
-  session: OpenSession,
-  headers: http2.OutgoingHttpHeaders,
-  listener: ConstructorParameters<typeof Call>[3],
-): Call {
-  try {
-    return new Call(session.http2, headers, MAX_MESSAGE_BYTES, listener);
-  } catch (error) {
-    // The session closed between our look at it and its use: nothing was sent.
-    throw new EtcdError("unavailable", "the connection was lost", {
-      cause: error,
-      mayHaveApplied: false,
-    });
-  }
-}
-
-function requestHeaders(
-  connection: Connection,
-  method: DescMethodUnary | DescMethodStreaming,
-  header: HeadersInit | undefined,
-  timeoutMs: number | undefined,
-): http2.OutgoingHttpHeaders {
-  const { host, port, secure } = connection.endpoint;
-  const headers: http2.OutgoingHttpHeaders = {
-    ":method": "POST",
-    ":scheme": secure ? "https" : "http",
-    ":authority": `${host.includes(":") ? `[${host}]` : host}:${port}`,
-    ":path": `/${method.parent.typeName}/${method.name}`,
-    "content-type": "application/grpc",
-    te: "trailers",
-    "user-agent": "tenure",
-    // A member that sees no leader refuses at once instead of letting us wait.
-    hasleader: "true",
-  };
-  if (timeoutMs !== undefined) headers["grpc-timeout"] = formatGrpcTimeout(timeoutMs);
-  if (header !== undefined) for (const [name, value] of new Headers(header)) headers[name] = value;
-  return headers;
 }
 
 /** What is said of an endpoint that another try will not change. */

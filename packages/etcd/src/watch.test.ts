@@ -5,7 +5,8 @@ import { EtcdClient } from "./client.ts";
 import { EtcdError } from "./errors.ts";
 import { Watch, type WatchCreateRequest, type WatchResponseSchema } from "./gen/rpc_pb.ts";
 import { inMemory } from "./testing/in-memory.ts";
-import type { WatchMessage, WatchOptions } from "./watch.ts";
+import type { WatchOptions } from "./watch.ts";
+import type { WatchMessage } from "./watch-message.ts";
 
 type Response = MessageInitShape<typeof WatchResponseSchema>;
 

@@ -29,6 +29,7 @@ function kv(key: string, createRevision: bigint, lease = LEASE_ID): KeyValue {
 /** A candidacy whose surroundings are played by the test. */
 function setUp() {
   const changed = new Listeners<Snapshot>();
+  const refused = new Listeners<TenureError>();
   let snapshot: Snapshot | undefined;
   let answer: (response: TxnResponse) => void = () => undefined;
   let refuse: (error: EtcdError) => void = () => undefined;
@@ -57,6 +58,7 @@ function setUp() {
   };
   const feed = {
     changed,
+    refused,
     get snapshot() {
       return snapshot;
     },
@@ -91,7 +93,7 @@ function setUp() {
     const range = { case: "responseRange" as const, value: { kvs: [...kvs] } };
     answer(create(TxnResponseSchema, { header: { revision }, succeeded, responses: [{ response: range }] }));
   };
-  return { candidacy, show, respond, fail, session, sent, hold, clock, closing };
+  return { candidacy, show, refused, respond, fail, session, sent, hold, clock, closing };
 }
 
 describe("Candidacy", () => {
@@ -166,6 +168,24 @@ describe("Candidacy", () => {
     session.cleared.emit();
     await elected;
     expect(candidacy.leads).toBe(true);
+  });
+
+  it("is over when it may not see the queue, with the reason", async () => {
+    const refusal = new TenureError("permission-denied", "permission denied");
+    for (const [queue, code] of [
+      [[kv("e/1", 3n, 1n), kv(KEY, 7n)], "permission-denied"],
+      [[kv(KEY, 7n)], "leadership-lost"],
+    ] as const) {
+      const { candidacy, respond, refused } = setUp();
+      const elected = candidacy.elected(undefined);
+      elected.catch(() => undefined);
+      refused.emit(refusal);
+      expect(candidacy.state.t).toBe("joining");
+      respond(queue, 7n);
+      await turn();
+      refused.emit(refusal);
+      expect(candidacy.state).toMatchObject({ t: "over", error: { code } });
+    }
   });
 
   it("is lost when another key is the first one all of a sudden", async () => {

@@ -66,6 +66,8 @@ export class Candidacy {
     this.#closeFeed = feed.open(hold.session.ttlMs, true);
     this.#stopListening = [
       feed.changed.add((snapshot) => this.#seen(snapshot)),
+      // Whoever cannot see the queue would hold it up: nobody leads while the first key's owner does not know it.
+      feed.refused.add((error) => this.#refused(error)),
       hold.session.ended.add((error) => this.#sessionEnded(error)),
       // Who was not promoted for a doubt is promoted when it is cleared.
       hold.session.cleared.add(() => this.#lookAgain()),
@@ -184,6 +186,12 @@ export class Candidacy {
 
   #sessionEnded(error: TenureError): void {
     this.#over("leadership-lost", error.message, error);
+  }
+
+  /** The campaign's transaction hears of its own refusal, and says more of it. */
+  #refused(error: TenureError): void {
+    if (this.#state.t === "queued") this.#setState({ t: "over", error });
+    else if (this.#state.t === "leading") this.#over("leadership-lost", error.message, error);
   }
 
   /** Derives our state from a snapshot. */

@@ -57,6 +57,16 @@ class FailingStore {
 }
 
 describe("a client", () => {
+  it("says what keeps it from having a guard", () => {
+    // These sources are as good as a bundle: the guard's program is not beside them.
+    expect(() => connect({ guard: true })).toThrow(/^the guard's program is missing at .*: is this a bundle\?$/);
+    const transport: Transport = {
+      unary: () => Promise.reject(new Error()),
+      stream: () => Promise.reject(new Error()),
+    };
+    expect(() => connect({ guard: true, transport })).toThrow(/transport that lives in this process/);
+  });
+
   it("is ready when the store answers that the state of a member is not for this user", async () => {
     const store = new FailingStore(UNREACHABLE, {
       code: "permission-denied",

@@ -1,7 +1,9 @@
-import { type AuthOptions, EtcdClient, type TlsOptions } from "@tenure/etcd";
+import { type AuthOptions, EtcdClient, type SrvOptions, type TlsOptions } from "@tenure/etcd";
 import type { EtcdClientOptions } from "@tenure/etcd";
 import { TenureError } from "./errors.ts";
 import { Election, type ElectionOptions } from "./election.ts";
+import { GuardLink, type LeaseGuard } from "./guard/guard-link.ts";
+import { reportGuardLost } from "./guard/guard-lost.ts";
 import { GuardedTxn } from "./guarded-txn.ts";
 import { electionPrefix } from "./names.ts";
 import { ElectionRegistry } from "./registry.ts";
@@ -11,10 +13,21 @@ import { Retry, settledWithin } from "./wait.ts";
 export interface ConnectOptions extends Pick<EtcdClientOptions, "connectTimeoutMs" | "transport" | "clock" | "random"> {
   /** `http://host:port` or `https://host:port`, all of one kind. Default: `http://127.0.0.1:2379`. */
   readonly endpoints?: readonly string[] | undefined;
+  /** Where DNS names the endpoints, in place of `endpoints`. */
+  readonly discoverySrv?: SrvOptions | undefined;
+  /** Whether to use the other members of the cluster's list as well, once each has proven its place. Default: false. */
+  readonly discoverMembers?: boolean | undefined;
   /** Put before the name of every election, as it is; usually ends with a slash. Default: none. */
   readonly namespace?: string | undefined;
   readonly tls?: TlsOptions | undefined;
   readonly auth?: AuthOptions | undefined;
+  /**
+   * Starts a small second process that revokes this client's leases as soon as this process is dead, however it died:
+   * others take over within milliseconds instead of a TTL. Children of this process that work for it must die with it,
+   * as the guard knows nothing of them; `tenure run` is for those. Default: false. An object takes the place of the
+   * guard, for programs that have one of their own.
+   */
+  readonly guard?: boolean | LeaseGuard | undefined;
 }
 
 const READY_TIMEOUT_MS = 5000;
@@ -29,10 +42,12 @@ export class Client implements AsyncDisposable {
   readonly #electing: EtcdClient;
   readonly #namespace: string;
   readonly #registry: ElectionRegistry;
+  /** The guard that ends with this client. */
+  readonly #guard: GuardLink | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: ConnectOptions) {
-    const { namespace = "", ...rest } = options;
+    const { namespace = "", guard = false, ...rest } = options;
     try {
       this.etcd = new EtcdClient(rest);
       this.#electing = new EtcdClient({ ...rest, lineage: this.etcd.lineage });
@@ -40,7 +55,8 @@ export class Client implements AsyncDisposable {
       throw TenureError.from(error);
     }
     this.#namespace = namespace;
-    this.#registry = new ElectionRegistry(this.#electing);
+    if (guard === true) this.#guard = ownGuard(options);
+    this.#registry = new ElectionRegistry(this.#electing, typeof guard === "boolean" ? this.#guard : guard);
     // It may be closed by itself.
     this.etcd.closed.addEventListener("abort", () => void this.#electing.close(), { once: true });
   }
@@ -112,14 +128,23 @@ export class Client implements AsyncDisposable {
   async #close(): Promise<void> {
     await settledWithin(this.#electing.clock, this.#registry.close(), CLOSE_TIMEOUT_MS);
     await Promise.all([this.#electing.close(), this.etcd.close()]);
+    this.#guard?.close();
   }
 }
 
 /**
- * Prepares a client. It connects when it is first used. Throws `invalid-argument` for an endpoint that cannot be one.
+ * Prepares a client. It connects when it is first used. Throws `invalid-argument` for an endpoint that cannot be one,
+ * and for a guard whose program is missing, as in a bundle.
  */
 export function connect(options: ConnectOptions = {}): Client {
   return new Client(options);
+}
+
+function ownGuard({ transport, ...store }: ConnectOptions): GuardLink {
+  if (transport !== undefined) {
+    throw new TenureError("invalid-argument", "a guard cannot use a transport that lives in this process");
+  }
+  return new GuardLink({ store, onLost: reportGuardLost });
 }
 
 function unreachable(error: TenureError): TenureError {

@@ -17,6 +17,8 @@ export { Term } from "./term.ts";
 export type { ElectionState, Leader, LeaderChange } from "./leader.ts";
 export type { RunHandlers, RunningNode } from "./run.ts";
 export type { LeadOverdueEvent } from "./lead-overdue.ts";
+export type { LeaseGuard } from "./guard/guard-link.ts";
+export type { GuardLostEvent } from "./guard/guard-lost.ts";
 export type {
   CandidateEvent,
   KeepAliveAnsweredEvent,

@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { EtcdClient } from "@tenure/etcd";
 import { Candidacy, type CandidacyState } from "./candidacy.ts";
 import { abortedError, TenureError } from "./errors.ts";
+import type { LeaseGuard } from "./guard/guard-link.ts";
 import { SessionPool } from "./session-pool.ts";
 import { ViewFeed } from "./view-feed.ts";
 
@@ -15,11 +16,12 @@ export class ElectionRegistry {
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
 
-  constructor(etcd: EtcdClient) {
+  /** @param guard revokes the leases when this process dies */
+  constructor(etcd: EtcdClient, guard: LeaseGuard | undefined) {
     this.#etcd = etcd;
     // One for each campaign that waits, so many are no leak.
     setMaxListeners(0, this.#closing.signal, etcd.closed);
-    this.#sessions = new SessionPool(etcd, (work) => this.inBackground(work));
+    this.#sessions = new SessionPool(etcd, (work) => this.inBackground(work), guard);
     // The client underneath may be closed by itself.
     etcd.closed.addEventListener("abort", () => void this.close(), { once: true });
   }

@@ -1,5 +1,6 @@
 import { EtcdError, type EtcdClient } from "@tenure/etcd";
 import { abortedError } from "./errors.ts";
+import type { LeaseGuard } from "./guard/guard-link.ts";
 import { grantSession, type Session } from "./session.ts";
 import { Retry } from "./wait.ts";
 
@@ -18,6 +19,7 @@ interface Shared {
   users: number;
 }
 
+const MAX_ENDED = 1000;
 const REVOKE_BOUNDS = { firstMs: 50, maxMs: 1000 };
 
 /** Shares one session for each TTL among all candidacies of a client. */
@@ -25,21 +27,26 @@ export class SessionPool {
   readonly #etcd: EtcdClient;
   /** Runs something that must be finished before the client closes. */
   readonly #inBackground: (work: Promise<void>) => void;
+  readonly #guard: LeaseGuard | undefined;
   readonly #shared = new Map<number, Shared>();
   readonly #live = new Set<Session>();
-  readonly #leaseIds = new Set<bigint>();
+  /** Leases of sessions that ended last. */
+  readonly #endedIds = new Set<bigint>();
 
-  constructor(etcd: EtcdClient, inBackground: (work: Promise<void>) => void) {
+  /** @param guard hears of every lease that has to be revoked should this process die */
+  constructor(etcd: EtcdClient, inBackground: (work: Promise<void>) => void, guard: LeaseGuard | undefined) {
     this.#etcd = etcd;
+    this.#guard = guard;
     this.#inBackground = inBackground;
     etcd.lineage.onChanged((reason) => {
       for (const session of this.#live) session.end("cluster-changed", reason);
     });
   }
 
-  /** Whether this lease is, or was, one of ours. */
+  /** Whether this lease is one of ours, or was, not too many sessions ago. */
   owns(leaseId: bigint): boolean {
-    return this.#leaseIds.has(leaseId);
+    for (const session of this.#live) if (session.leaseId === leaseId) return true;
+    return this.#endedIds.has(leaseId);
   }
 
   /** Joins the session for this TTL, granting a lease if there is none. */
@@ -64,10 +71,13 @@ export class SessionPool {
     this.#shared.set(ttlMs, shared);
     granted.then(
       (session) => {
-        this.#leaseIds.add(session.leaseId);
         this.#live.add(session);
+        this.#guard?.lease(session.leaseId, session.ttlMs);
         const ended = (): void => {
           this.#live.delete(session);
+          this.#remember(session.leaseId);
+          // One that is given back is revoked next, which this process may not live to see.
+          if (session.error?.sessionEnd !== "closed") this.#guard?.released(session.leaseId);
           this.#retire(ttlMs, shared);
         };
         session.ended.add(ended);
@@ -76,6 +86,13 @@ export class SessionPool {
       () => this.#retire(ttlMs, shared),
     );
     return shared;
+  }
+
+  /** A key outlives its session by a TTL or so, in which there are not that many sessions. */
+  #remember(leaseId: bigint): void {
+    const [oldest] = this.#endedIds;
+    if (oldest !== undefined && this.#endedIds.size >= MAX_ENDED) this.#endedIds.delete(oldest);
+    this.#endedIds.add(leaseId);
   }
 
   #retire(ttlMs: number, shared: Shared): void {
@@ -96,6 +113,7 @@ export class SessionPool {
     if (session === undefined || session.error !== undefined) return;
     session.end("closed", "the session was given back");
     await this.#revoke(session.leaseId, ttlMs);
+    this.#guard?.released(session.leaseId);
   }
 
   /** Revokes a lease, trying again until it must have expired by itself. */

@@ -10,7 +10,7 @@ describe("a view that opens", () => {
     const store = new FakeElectionStore();
     store.feed.open();
     expect([store.watches.length, store.reads.length]).toEqual([1, 1]);
-    expect(store.watch.options).toEqual({});
+    expect(store.watch.options).toEqual({ shared: true });
     expect(store.feed.snapshot).toBeUndefined();
   });
 
@@ -140,7 +140,7 @@ describe("a live view", () => {
     expect(store.watches).toHaveLength(1);
     await store.resume();
     expect(store.watches).toHaveLength(2);
-    expect(store.watch.options).toEqual({});
+    expect(store.watch.options).toEqual({ shared: true });
     await store.watch.created(9n);
     expect(store.reads).toHaveLength(2);
     await store.watch.events(10n, putAt(10n, "e/3"));

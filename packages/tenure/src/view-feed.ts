@@ -189,7 +189,7 @@ export class ViewFeed {
   async #watch(closing: AbortSignal, onCreated: () => void): Promise<EtcdError> {
     const moved = new AbortController();
     const signal = AbortSignal.any([closing, moved.signal]);
-    const stream = this.#etcd.watch.watch({ prefix: this.#prefix }, { signal });
+    const stream = this.#etcd.watch.watch({ prefix: this.#prefix }, { signal, shared: true });
     publishWatchOpened(this.#prefix);
     this.#moveWatch = (reason, why) => {
       if (!signal.aborted) publishWatchMoved(this.#prefix, why);

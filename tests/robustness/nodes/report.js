@@ -1,4 +1,5 @@
 // What every node under test tells the harness, as JSON lines on stdout.
+import { countListeners } from "./listeners.js";
 
 /** Milliseconds by the monotonic clock, which all processes of a machine share. */
 export function now() {
@@ -13,6 +14,7 @@ export function tell(what) {
 const sampleMs = 20;
 const gapMs = 200;
 const usageMs = 1000;
+const restMs = 5000;
 
 /** Calls `held` every 20 ms, which gives the token of the term that is held at that instant, and tells what it gave. */
 export function sample(held) {
@@ -31,4 +33,13 @@ export function sample(held) {
     const handles = process.getActiveResourcesInfo().length;
     tell({ t: "usage", at: now(), rss: process.memoryUsage.rss(), cpuMs: (user + system) / 1000, handles });
   }, usageMs);
+  // What is left once all garbage is gone. Without --expose-gc there would be nothing to compare.
+  if (globalThis.gc !== undefined) setInterval(tellRest, restMs);
+}
+
+function tellRest() {
+  globalThis.gc();
+  const { rss, heapUsed } = process.memoryUsage();
+  const handles = process.getActiveResourcesInfo().length;
+  tell({ t: "rest", at: now(), rss, heap: heapUsed, handles, listeners: countListeners() });
 }

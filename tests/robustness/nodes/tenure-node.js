@@ -1,5 +1,7 @@
 // A node under test: takes part in an election with `run`, and writes with its token while it leads.
 // usage: node tenure-node.js CONFIG, as JSON. A line on stdin is an order: {"do":"block","ms":6000} or {"do":"stop"}.
+import "./listeners.js";
+import { subscribe } from "node:diagnostics_channel";
 import { createInterface } from "node:readline";
 import { connect, put } from "tenure";
 import { now, sample, tell } from "./report.js";
@@ -7,6 +9,15 @@ import { now, sample, tell } from "./report.js";
 const config = JSON.parse(process.argv[2]);
 const writeMs = 100;
 const writeTimeoutMs = 2000;
+
+// The last of these, for whoever has to find out why a leadership was lost.
+const channels = ["rpc:retried", "connection:opened", "connection:closed", "connection:failed"];
+const more = ["granted", "doubted", "cleared", "ended"].map((name) => `session:${name}`);
+const alive = ["sent", "answered", "silent"].map((name) => `keep-alive:${name}`);
+const watches = ["opened", "created", "moved", "broken"].map((name) => `watch:${name}`);
+for (const name of [...channels, ...more, ...alive, ...watches]) {
+  subscribe(`tenure:${name}`, (event) => tell({ t: "event", at: now(), name, text: textOf(event) }));
+}
 
 const client = connect({ endpoints: config.endpoints, auth: config.auth, tls: config.tls });
 const terms = [];
@@ -73,6 +84,10 @@ async function guardedWrite(term, number) {
   } catch (error) {
     tell({ t: "unwritten", token, at: now(), code: String(error.code) });
   }
+}
+
+function textOf(event) {
+  return JSON.stringify(event, (_, value) => (typeof value === "bigint" ? value.toString(16) : value));
 }
 
 async function end() {

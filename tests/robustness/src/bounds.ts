@@ -8,6 +8,8 @@ export interface Bounds {
   readonly failoverMs: number;
   /** From the end of all faults to somebody who leads. */
   readonly recoveryMs: number;
+  /** So long etcd is silent at least when its members elect another leader. */
+  readonly etcdElectionMs: number;
   /** From the end of all faults to a cluster and a queue that are whole again. */
   readonly peaceMs: number;
 }
@@ -16,6 +18,8 @@ export interface Bounds {
 const expiryScanMs = 500;
 /** An election in etcd, with one more after a split vote. */
 const etcdElectionMs = 2_200;
+/** A follower waits for so long before it stands, unless it is told to. */
+const electionTimeoutMs = 1_000;
 /** What a busy machine of two cores adds. */
 const slackMs = 2_000;
 
@@ -28,5 +32,6 @@ export function boundsOf(ttlMs: number): Bounds {
   const toldMs = ttlMs + etcdElectionMs;
   // It renews each third of the TTL, stops half a second and 1 % early, and has to find a member that answers.
   const silenceMs = ttlMs * (1 - 0.01 - 1 / 3) - 500 - 600;
-  return { toldMs, silenceMs, failoverMs, recoveryMs, peaceMs: recoveryMs + ttlMs + slackMs };
+  const peaceMs = recoveryMs + ttlMs + slackMs;
+  return { toldMs, silenceMs, failoverMs, recoveryMs, etcdElectionMs: electionTimeoutMs, peaceMs };
 }

@@ -1,4 +1,4 @@
-import type { ChildProcessWithoutNullStreams } from "node:child_process";
+import type { ChildProcess, ChildProcessWithoutNullStreams } from "node:child_process";
 import { createInterface } from "node:readline";
 import { killed, launch, runs } from "../../support/children.ts";
 import { settled } from "../../support/until.ts";
@@ -14,6 +14,16 @@ export interface Usage {
   readonly handles: number;
 }
 
+/** What is left in use once all garbage is gone. */
+export interface Rest {
+  readonly at: number;
+  readonly rss: number;
+  readonly heap: number;
+  readonly handles: number;
+  /** On anything in the process. */
+  readonly listeners: number;
+}
+
 /** A line that a node writes. */
 export type Line =
   | { readonly t: "elected"; readonly token: string; readonly key: string; readonly at: number }
@@ -25,6 +35,8 @@ export type Line =
   | { readonly t: "unwritten"; readonly token: string; readonly at: number; readonly code: string }
   | { readonly t: "failed"; readonly at: number; readonly code: string; readonly message: string }
   | { readonly t: "done"; readonly at: number }
+  | { readonly t: "event"; readonly at: number; readonly name: string; readonly text: string }
+  | ({ readonly t: "rest" } & Rest)
   | ({ readonly t: "usage" } & Usage);
 
 /** How to start a node: the program with its arguments. */
@@ -38,6 +50,8 @@ export class Candidate {
   readonly name: string;
   /** What it used, by process: a list for each start. */
   readonly usages: Usage[][] = [];
+  /** What it had in use at rest, by the name of the process. */
+  readonly rests: Map<string, Rest[]> = new Map();
   readonly #command: Command;
   readonly #history: History;
   #child: ChildProcessWithoutNullStreams | undefined;
@@ -45,7 +59,8 @@ export class Candidate {
   #frozenAt: number | undefined;
   #runs = 0;
   #startedAt = 0;
-  #ending = false;
+  /** Processes that were asked or made to end. */
+  readonly #ending = new WeakSet<ChildProcess>();
 
   constructor(index: number, command: Command, history: History) {
     this.index = index;
@@ -71,11 +86,12 @@ export class Candidate {
   start(): void {
     this.#runs++;
     this.#startedAt = now();
-    this.#ending = false;
     this.#holders = new Set();
     const usage: Usage[] = [];
     this.usages.push(usage);
     const name = this.process;
+    const rests: Rest[] = [];
+    this.rests.set(name, rests);
     const [program, ...args] = this.#command;
     const child = launch(program, args, { env: process.env });
     this.#child = child;
@@ -83,33 +99,45 @@ export class Candidate {
     createInterface({ input: child.stdout }).on("line", (text) => {
       const line = JSON.parse(text) as Line;
       if (line.t === "usage") usage.push(line);
+      if (line.t === "rest") rests.push(line);
       if (line.t === "held") this.#holders.add(line.pid);
       this.#history.told(name, line);
     });
     createInterface({ input: child.stderr }).on("line", (text) => this.#history.complained(name, text));
-    child.once("exit", (code, signal) => {
-      this.#history.died(name, now());
-      if (!this.#ending) this.#history.endedByItself(name, signal ?? `code ${code}`);
+    child.once("exit", () => this.#history.died(name, now()));
+    // Only now all that it told has been heard, why it ended too.
+    child.once("close", (code, signal) => {
+      if (!this.#ending.has(child)) this.#history.endedByItself(name, signal ?? `code ${code}`);
     });
   }
 
   /** Ends it as a crash does. */
   async kill(): Promise<void> {
-    this.#ending = true;
+    const child = this.#child;
     this.#thawed();
-    if (this.#child !== undefined) await killed(this.#child);
+    if (child !== undefined) {
+      this.#ending.add(child);
+      await killed(child);
+    }
     // A supervisor that is killed leaves its program behind.
-    for (const pid of this.#holders) if (pid !== this.#child?.pid) killQuietly(pid);
+    for (const pid of this.#holders) if (pid !== child?.pid) killQuietly(pid);
   }
 
   /** Asks it to end, and waits until it has. */
   async stop(): Promise<void> {
     const child = this.#child;
     if (child === undefined || !runs(child)) return;
-    this.#ending = true;
-    const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    this.#ending.add(child);
+    const gone = this.ended();
     child.stdin.write(`${JSON.stringify({ do: "stop" })}\n`);
     await settled(gone, { what: `end of ${this.process}`, timeoutMs: stopTimeoutMs });
+  }
+
+  /** Fulfilled when it has ended, and all that it told has been heard. */
+  async ended(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !runs(child)) return;
+    await new Promise<void>((resolve) => child.once("close", () => resolve()));
   }
 
   freeze(): void {

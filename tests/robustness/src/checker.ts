@@ -7,9 +7,12 @@ import type { Witness } from "./witness.ts";
 const witnessLagMs = 1_500;
 /** How long before a deletion a signal is due at the latest; a process that stood still then could not fire it. */
 const dueBeforeMs = 1_000;
-const toldWithinMs = 2_000;
+/** A third of the TTL until a watch that is cut off is left for another one, and 2 s for a busy machine. */
+const toldWithinMs = 3_700;
 /** How long a member that was stopped may take itself for etcd's leader. */
-const staleLeaderMs = 1_000;
+const staleLeaderMs = 2_000;
+/** How a term ends whose key is away: a watch or a guarded write tells it. */
+const keyGone = /was deleted|is gone/;
 /** Samples of a process's use, one each second, of which the least counts. */
 const restSamples = 30;
 const growthBytesMax = 48 * 1024 * 1024;
@@ -34,7 +37,7 @@ export function violationsOf(history: History, witness: Witness): Violation[] {
 export function staleRevocations(history: History, witness: Witness): Term[] {
   return history.terms.filter((term) => {
     const deletedAt = deletionOf(witness, term);
-    if (deletedAt === undefined || term.why?.includes("was deleted") !== true) return false;
+    if (deletedAt === undefined || !keyGone.test(term.why ?? "")) return false;
     if (term.key === undefined || history.takenKeys.has(term.key)) return false;
     return history.thaws.some((at) => at < deletedAt && deletedAt < at + staleLeaderMs);
   });

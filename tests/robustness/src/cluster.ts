@@ -1,10 +1,11 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { reservePorts, type ReservedPort } from "../../support/ports.ts";
 import { until } from "../../support/until.ts";
 import { base64, type MemberStatus } from "./gateway.ts";
 import { Member, type MemberSettings } from "./member.ts";
-import { freePorts, type Network } from "./network.ts";
+import { type Network } from "./network.ts";
 import type { Security } from "./security.ts";
 
 /** The members of every cluster here. */
@@ -15,9 +16,12 @@ export class Cluster {
   readonly members: readonly Member[];
   readonly clientPorts: readonly number[];
 
-  private constructor(members: readonly Member[], clientPorts: readonly number[]) {
+  readonly #ports: readonly ReservedPort[];
+
+  private constructor(members: readonly Member[], clientPorts: readonly number[], ports: readonly ReservedPort[]) {
     this.members = members;
     this.clientPorts = clientPorts;
+    this.#ports = ports;
   }
 
   /** Starts a cluster and waits until it serves. */
@@ -27,23 +31,24 @@ export class Cluster {
     security: Security | undefined,
     { trace, onThaw }: Pick<MemberSettings, "trace" | "onThaw">,
   ): Promise<Cluster> {
-    const ports = await freePorts(2 * memberNumbers.length);
+    const reserved = await reservePorts(2 * memberNumbers.length);
+    const ports = reserved.map(({ port }) => port);
     const clientPorts = ports.slice(0, memberNumbers.length);
     const peerPorts = ports.slice(memberNumbers.length);
     const members: Member[] = [];
-    const urls = await network.connectMembers(peerPorts, (index) => members[index]?.pid ?? -1);
-    const initialCluster = urls.map((url, index) => `m${index}=${url}`).join(",");
-    for (const [index, clientPort] of clientPorts.entries()) {
-      const dir = await mkdtemp(join(tmpdir(), "tenure-robustness-"));
-      const advertisedPeerUrl = urls[index] ?? "";
-      const peerPort = peerPorts[index] ?? 0;
-      const name = `m${index}`;
-      const where = { dir, clientPort, peerPort, advertisedPeerUrl, initialCluster };
-      members.push(new Member({ etcd, name, ...where, security, trace, onThaw }));
-    }
-    for (const member of members) member.start();
-    const cluster = new Cluster(members, clientPorts);
+    const cluster = new Cluster(members, clientPorts, reserved);
     try {
+      const urls = await network.connectMembers(peerPorts, (index) => members[index]?.pid ?? -1);
+      const initialCluster = urls.map((url, index) => `m${index}=${url}`).join(",");
+      for (const [index, clientPort] of clientPorts.entries()) {
+        const dir = await mkdtemp(join(tmpdir(), "tenure-robustness-"));
+        const advertisedPeerUrl = urls[index] ?? "";
+        const peerPort = peerPorts[index] ?? 0;
+        const name = `m${index}`;
+        const where = { dir, clientPort, peerPort, advertisedPeerUrl, initialCluster };
+        members.push(new Member({ etcd, name, ...where, security, trace, onThaw }));
+      }
+      for (const member of members) member.start();
       await Promise.all(members.map((member) => member.serving()));
       if (security !== undefined) await cluster.#enableAuth(security);
       return cluster;
@@ -81,6 +86,15 @@ export class Cluster {
     return healthy.every(Boolean);
   }
 
+  /** Restarts the members, each when the one before it serves and all are whole again. */
+  async restartOneByOne(): Promise<void> {
+    for (const member of this.members) {
+      await member.restart();
+      await member.serving();
+      await until(() => this.whole(), { what: `whole cluster after the restart of ${member.name}`, intervalMs: 50 });
+    }
+  }
+
   /** Calls a method at the first member that answers. */
   async call(path: string, body: object): Promise<unknown> {
     let last: unknown;
@@ -110,6 +124,7 @@ export class Cluster {
 
   async stop(): Promise<void> {
     await Promise.all(this.members.map((member) => member.stop()));
+    for (const port of this.#ports) port.release();
   }
 
   #statuses(): Promise<(MemberStatus | undefined)[]> {

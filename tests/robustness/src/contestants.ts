@@ -18,14 +18,15 @@ export const peerFaults: readonly string[] = ["client-cut-from-all", "answers-lo
 
 /** How a contestant is started. */
 export function contestant(name: ContestantName, { dir, etcdctl }: Programs): Contestant {
-  const node = (program: string, config: NodeConfig): Command => [
+  const node = (program: string, config: NodeConfig, ...flags: string[]): Command => [
     process.execPath,
+    ...flags,
     `${dir}${program}`,
     JSON.stringify(config),
   ];
   switch (name) {
     case "tenure":
-      return { prefixOf: (election) => election, commandOf: (config) => node("tenure-node.js", config) };
+      return { prefixOf: (election) => election, commandOf: (config) => node("tenure-node.js", config, "--expose-gc") };
     case "etcd3":
       return { prefixOf: (election) => `election/${election}`, commandOf: (config) => node("etcd3-node.js", config) };
     case "etcdctl-lock":

@@ -55,12 +55,16 @@ const defaultTimeoutMs = 2_000;
 export class Gateway {
   readonly #url: URL;
   readonly #tls: TlsFiles | undefined;
+  /** Connections are used again, for as long as the certificates stay the same: agents tell them apart by that. */
+  readonly #agent: http.Agent;
+  readonly #watches = new Set<AbortController>();
   #credentials: Credentials | undefined;
   #token: string | undefined;
 
   constructor(endpoint: string, tls?: TlsFiles) {
     this.#url = new URL(endpoint);
     this.#tls = tls;
+    this.#agent = new (tls === undefined ? http : https).Agent({ keepAlive: true });
   }
 
   /** From now on calls are made as this user. */
@@ -93,6 +97,16 @@ export class Gateway {
     };
   }
 
+  /** Renews a lease once. */
+  async renew(lease: string, settings: CallSettings): Promise<void> {
+    const { result, error } = (await this.call("lease/keepalive", { ID: lease }, settings)) as {
+      readonly result?: { readonly TTL?: string };
+      readonly error?: { readonly message?: string };
+    };
+    // An answer without a TTL says that there is no such lease.
+    if (result?.TTL === undefined) throw new GatewayError(`lease/keepalive: ${error?.message ?? "no such lease"}`);
+  }
+
   /** Whether the member takes part in a cluster that can write. */
   async healthy(): Promise<boolean> {
     await this.call("kv/range", { key: base64("health") }, { timeoutMs: 1_000 });
@@ -104,13 +118,25 @@ export class Gateway {
     if (this.#credentials !== undefined) this.#token = await this.#authenticate();
     const all = base64("\0");
     const create_request = { key: all, range_end: all, start_revision: String(startRevision) };
-    const response = await this.#send("watch", { create_request }, signal);
-    let rest = "";
-    for await (const chunk of response.setEncoding("utf8")) {
-      const lines = (rest + String(chunk)).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) tell(eventsOf(line));
+    const end = new AbortController();
+    this.#watches.add(end);
+    try {
+      const response = await this.#send("watch", { create_request }, AbortSignal.any([signal, end.signal]));
+      let rest = "";
+      for await (const chunk of response.setEncoding("utf8")) {
+        const lines = (rest + String(chunk)).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) tell(eventsOf(line));
+      }
+    } finally {
+      this.#watches.delete(end);
     }
+  }
+
+  /** Ends all watches and connections, as a member that is asked to end waits for them for as long as it may. */
+  hangUp(): void {
+    for (const watch of this.#watches) watch.abort();
+    this.#agent.destroy();
   }
 
   async #authenticate(): Promise<string> {
@@ -129,7 +155,7 @@ export class Gateway {
   #send(path: string, body: object, signal: AbortSignal): Promise<http.IncomingMessage> {
     const { hostname, port } = this.#url;
     const headers = { "content-type": "application/json", ...(this.#token && { authorization: this.#token }) };
-    const options = { hostname, port, path: `/v3/${path}`, method: "POST", headers, signal, agent: false as const };
+    const options = { hostname, port, path: `/v3/${path}`, method: "POST", headers, signal, agent: this.#agent };
     return new Promise((resolve, reject) => {
       const request =
         this.#tls === undefined ? http.request(options) : https.request({ ...options, ...this.#tls.read() });

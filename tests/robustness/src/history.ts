@@ -34,6 +34,9 @@ export interface Violation {
 /** Hears of what happened in a world, when it happened. */
 export type Trace = (at: number, what: string) => void;
 
+/** So many of each process, enough for some faults. */
+const eventsMax = 300;
+
 /** What the nodes told, in the order in which it came. */
 export class History {
   readonly terms: Term[] = [];
@@ -57,6 +60,7 @@ export class History {
   /** Codes with which a node may end at this time. */
   readonly allowedEnds: Set<string> = new Set();
   readonly #trace: Trace;
+  readonly #events = new Map<string, { readonly at: number; readonly text: string }[]>();
   readonly #failures = new Map<string, { readonly code: string; readonly message: string }>();
 
   constructor(trace: Trace) {
@@ -98,13 +102,34 @@ export class History {
       case "failed":
         this.#failures.set(process, line);
         return;
+      case "event":
+        this.#event(process, line.at, `${line.name} ${line.text}`);
+        return;
       case "usage":
+      case "rest":
       case "done":
     }
   }
 
   stoodStill(process: string, from: number, to: number): void {
     this.standStills.push({ process, from, to });
+  }
+
+  /** The last that a process's client said of itself since an instant. */
+  eventsOf(process: string, since: number): string[] {
+    const events = this.#events.get(process) ?? [];
+    return events.filter(({ at }) => at >= since).map(({ at, text }) => `${at.toFixed(0)} ${process} ${text}`);
+  }
+
+  /** The code with which a process said that it failed. */
+  failureOf(process: string): string | undefined {
+    return this.#failures.get(process)?.code;
+  }
+
+  /** The longest time since an instant in which a process could not run. */
+  longestStandStillMs(process: string, since: number): number {
+    const own = this.standStills.filter((each) => each.process === process && each.to > since);
+    return Math.max(0, ...own.map(({ from, to }) => to - from));
   }
 
   died(process: string, at: number): void {
@@ -146,6 +171,14 @@ export class History {
     const term: Term = { process, token, electedAt: at, ...none };
     this.terms.push(term);
     return term;
+  }
+
+  #event(process: string, at: number, text: string): void {
+    this.#trace(at, `${process}: ${text}`);
+    const events = this.#events.get(process) ?? [];
+    this.#events.set(process, events);
+    events.push({ at, text });
+    if (events.length > eventsMax) events.shift();
   }
 
   #fence(token: bigint): void {

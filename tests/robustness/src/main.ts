@@ -35,6 +35,8 @@ export interface RunSettings extends Programs {
 const defaultTtlMs = 5_000;
 const overlap = 0.2;
 const secureShare = 3;
+/** A run of this length shows whether the processes that live through it use more and more. */
+const sparingMinutes = 5;
 
 /** Runs faults in several worlds at once until the time is over. */
 export async function runRobustness(settings: RunSettings): Promise<Report> {
@@ -65,14 +67,24 @@ async function startRunners(settings: RunSettings, worlds: World[]): Promise<Run
   const count = settings.worlds ?? (peer === "tenure" && !onlyScenarios(settings) ? secureShare : 1);
   const started: Runner[] = [];
   for (let index = 0; index < count; index++) {
+    // Kinds that were named must be possible, however few clusters there are.
+    const secureAt = settings.only === undefined ? secureShare - 1 : Math.min(secureShare, count) - 1;
     const onlySecure = plain.length === 0;
-    const secure =
-      openssl && peer === "tenure" && kinds.length > plain.length && (onlySecure || index % secureShare === 2);
+    const mayBeSecure = openssl && peer === "tenure" && kinds.length > plain.length;
+    const secure = mayBeSecure && (onlySecure || index % secureShare === secureAt);
     const name = `${secure ? "secure" : "plain"} ${index}`;
     const trace = (at: number, what: string): void => {
       if (settings.trace === true) tell(`${((at - startedAt) / 1000).toFixed(3)} ${name}: ${what}`);
     };
-    const world = await World.start({ etcd, ttlMs, secure, contestant: contestant(peer, settings), trace });
+    const sparesFirst = peer === "tenure" && settings.only === undefined && settings.minutes >= sparingMinutes;
+    const world = await World.start({
+      etcd,
+      ttlMs,
+      secure,
+      contestant: contestant(peer, settings),
+      trace,
+      sparesFirst,
+    });
     worlds.push(world);
     const deck = secure ? secureDeck(kinds, chance) : plain;
     if (deck.length === 0) continue;

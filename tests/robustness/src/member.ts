@@ -23,8 +23,12 @@ export interface MemberSettings {
   readonly onThaw: () => void;
 }
 
-const startTimeoutMs = 20_000;
+const startTimeoutMs = 60_000; // a machine may be very busy; one that cannot start ends at once
 const retryMs = 200;
+const hangUpMs = 50;
+/** Some times what a cluster stores between two compactions, and soon filled on purpose. */
+export const quotaBytes: number = 16 * 1024 * 1024;
+const logLength = 4_000; // enough to say why it ended
 
 /** A process of a real etcd cluster. */
 export class Member {
@@ -35,7 +39,10 @@ export class Member {
   readonly #settings: MemberSettings;
   #child: ChildProcess | undefined;
   #wanted = false;
+  /** What it wrote, over all its starts. */
   #log = "";
+  /** How it ended when nobody had asked it to. */
+  readonly #ends: string[] = [];
 
   constructor(settings: MemberSettings) {
     this.#settings = settings;
@@ -48,31 +55,42 @@ export class Member {
     return this.#child?.pid ?? -1;
   }
 
-  /** Starts the process, again and again until it stays: its port may be taken for a moment. */
+  /** What went wrong with the process itself, in its own words; undefined while it runs as it was told. */
+  get trouble(): string | undefined {
+    const last = this.#ends.at(-1);
+    if (last === undefined) return undefined;
+    const often = this.#ends.length === 1 ? "once" : `${this.#ends.length} times`;
+    return `${this.name} ended by itself ${often}, at last with ${last}:\n${this.#log}`;
+  }
+
+  /** Starts the process, and again whenever it ends by itself. */
   start(): void {
     this.#wanted = true;
-    this.#log = "";
     this.#settings.trace(now(), `${this.name} starts`);
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ETCD")));
     const child = launch(this.#settings.etcd, this.#flags(), { env });
     this.#child = child;
     child.stdout.resume();
     child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      this.#log = (this.#log + chunk).slice(-4_000);
+      this.#log = (this.#log + chunk).slice(-logLength);
     });
-    child.once("error", () => undefined); // no process, no answer: whoever waits for it says so
-    child.once("exit", () => {
-      if (this.#wanted && this.#child === child) setTimeout(() => this.#wanted && this.start(), retryMs);
+    child.once("error", (error) => this.#ends.push(error.message));
+    // Not at "exit": only now all that it wrote has been read.
+    child.once("close", (code, signal) => {
+      if (!this.#wanted || this.#child !== child) return;
+      this.#ends.push(signal ?? `code ${code}`);
+      setTimeout(() => this.#wanted && this.#child === child && this.start(), retryMs);
     });
   }
 
-  /** Waits until it serves. */
+  /** Waits until it serves. One that ends by itself instead is an error at once. */
   async serving(timeoutMs: number = startTimeoutMs): Promise<void> {
-    await until(() => this.gateway.healthy(), { what: `answer of ${this.name}`, timeoutMs, intervalMs: 50 }).catch(
-      (error: unknown) => {
-        throw new Error(`${String(error)}\n${this.#log}`, { cause: error });
-      },
-    );
+    const before = this.#ends.length;
+    const served = async () => this.#ends.length > before || (await this.gateway.healthy());
+    await until(served, { what: `answer of ${this.name}`, timeoutMs, intervalMs: 50 }).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.trouble ?? this.#log}`, { cause: error });
+    });
+    if (this.#ends.length > before) throw new Error(this.trouble);
   }
 
   /** Ends it as a crash does; its data stays. */
@@ -89,7 +107,11 @@ export class Member {
     if (child !== undefined && runs(child)) {
       const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
       child.kill("SIGTERM");
-      await settled(gone, { what: `end of ${this.name}`, timeoutMs: startTimeoutMs });
+      // It waits for those who still listen; the nodes are told to go, and the witness does not know.
+      const hangingUp = setInterval(() => this.gateway.hangUp(), hangUpMs);
+      await settled(gone, { what: `end of ${this.name}`, timeoutMs: startTimeoutMs }).finally(() =>
+        clearInterval(hangingUp),
+      );
     }
     this.start();
   }
@@ -124,6 +146,7 @@ export class Member {
       `--initial-cluster=${initialCluster}`,
       "--initial-cluster-state=new",
       "--log-level=error",
+      `--quota-backend-bytes=${quotaBytes}`,
       "--unsafe-no-fsync", // processes are killed here, not machines
       ...(security?.etcdFlags ?? []),
     ];

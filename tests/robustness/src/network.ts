@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { type Proxy, startProxy } from "../../support/proxy.ts";
+import { SocketOwners } from "./socket-owners.ts";
 
 /** All links of one cluster: from each member to each other one, and from each node to each member. */
 export class Network {
@@ -8,6 +8,7 @@ export class Network {
   readonly peers: (Proxy | undefined)[][] = [];
   /** `clients[node][member]`. */
   readonly clients: Proxy[][] = [];
+  readonly #owners = new SocketOwners();
   readonly #gates: Server[] = [];
   readonly #sockets = new Set<Socket>();
 
@@ -73,12 +74,15 @@ export class Network {
   // and decides which link it takes.
   async #gate(to: number, pidOf: (member: number) => number): Promise<string> {
     const gate = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      socket.on("error", () => socket.destroy());
       const links = this.peers.map((each) => each[to]);
-      const from = links.findIndex((link, index) => link !== undefined && owns(pidOf(index), socket.remotePort ?? 0));
-      const link = links[from];
-      if (link === undefined) return void socket.destroy();
-      const onward = createConnection({ port: Number(link.address.split(":")[1]), host: "127.0.0.1", noDelay: true });
-      this.#join(socket, onward);
+      const pids = links.map((_, index) => pidOf(index));
+      void this.#owners.ownerOf(socket.remotePort ?? 0, pids).then((from) => {
+        const link = links[from];
+        if (link === undefined || socket.destroyed) return void socket.destroy();
+        const port = Number(link.address.split(":")[1]);
+        this.#join(socket, createConnection({ port, host: "127.0.0.1", noDelay: true }));
+      });
     });
     this.#gates.push(gate);
     await new Promise<void>((resolve, reject) => {
@@ -102,47 +106,5 @@ export class Network {
         peer.destroy();
       });
     }
-  }
-}
-
-/** How Linux writes that a socket listens. */
-const listening = "0A";
-
-/** Ports that nobody listens on, all different. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const bound = servers.map(
-    (server) =>
-      new Promise<number>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
-      }),
-  );
-  const ports = await Promise.all(bound);
-  await Promise.all(servers.map((server) => new Promise((resolve) => void server.close(resolve))));
-  return ports;
-}
-
-/** Whether a process has the socket that is bound to a port of 127.0.0.1, as Linux tells it. */
-function owns(pid: number, port: number): boolean {
-  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  const row = readFileSync("/proc/net/tcp", "utf8")
-    .split("\n")
-    .map((line) => line.trim().split(/\s+/))
-    .find(([, address, , state, , , , , , inode]) => address === local && state !== listening && inode !== "0");
-  const inode = row?.[9];
-  if (inode === undefined) return false;
-  try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`);
-  } catch {
-    return false; // it has ended
-  }
-}
-
-function linkOf(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined; // closed meanwhile
   }
 }

@@ -1,4 +1,5 @@
 import { staleRevocations } from "./checker.ts";
+import type { Life } from "./flatness.ts";
 import type { Outcome, Runner } from "./runner.ts";
 
 /** What is known of one kind of fault. */
@@ -30,6 +31,8 @@ export interface Report {
   readonly guardedWrites: { readonly accepted: number; readonly refused: number; readonly unanswered: number };
   /** Terms that etcd itself ended after one of its members had been stopped; see README.md. */
   readonly staleRevocations: number;
+  /** What the processes that lived for some minutes had in use at rest. */
+  readonly processes: readonly Life[];
   readonly violations: number;
   readonly violationList: readonly { readonly kind: string; readonly rule: string; readonly text: string }[];
 }
@@ -70,6 +73,7 @@ export function reportOf(
       (all, { world }) => all + staleRevocations(world.history, world.witness).length,
       0,
     ),
+    processes: runners.flatMap((runner) => runner.lives()),
     violations: violationList.length,
     violationList,
   };

@@ -1,7 +1,9 @@
+import type { Candidate } from "./candidate.ts";
 import { type Bounds, boundsOf } from "./bounds.ts";
 import { Chance } from "./chance.ts";
 import { growth, overlaps, staleRevocations, violationsOf } from "./checker.ts";
 import { now } from "./clock.ts";
+import { type Life, lifeOf, unflat } from "./flatness.ts";
 import type { Violation } from "./history.ts";
 import { type Expectation, type FaultKind, Scene } from "./scene.ts";
 import type { World } from "./world.ts";
@@ -33,6 +35,8 @@ type Peace = Awaited<ReturnType<World["steady"]>>;
 
 const startMs = 30_000;
 const noteSilenceMs = 1_000;
+/** How long before a fault what the leader's client said of itself may matter. */
+const evidenceMs = 6_000;
 
 /** Does harm to one world, a fault after the other, and checks after each that all promises held. */
 export class Runner {
@@ -42,6 +46,7 @@ export class Runner {
   readonly #chance: Chance;
   readonly #bounds: Bounds;
   readonly #known = new Set<string>();
+  readonly #broken: Violation[] = [];
   #deck: FaultKind[] = [];
 
   constructor(settings: RunnerSettings) {
@@ -51,15 +56,31 @@ export class Runner {
     this.#bounds = boundsOf(this.world.ttlMs);
   }
 
-  /** Goes on until the instant is over, or for so many rounds. */
+  /** Goes on until the instant is over, or for so many rounds, or until nothing brings peace back. */
   async run({ until, rounds = Infinity }: { readonly until: number; readonly rounds?: number }): Promise<void> {
     let peace = await this.world.steady(startMs);
-    for (let round = 1; round <= rounds && now() < until; round++) peace = await this.#round(round, peace);
+    for (let round = 1; round <= rounds && now() < until; round++) {
+      try {
+        peace = await this.#round(round, peace);
+      } catch (error) {
+        const text = `round ${round} was the last: ${error instanceof Error ? error.message : String(error)}`;
+        this.#settings.tell(`${this.#settings.name} ${text}`);
+        this.#broken.push({ rule: "recovery", text });
+        return;
+      }
+    }
+  }
+
+  /** What the processes that lived long enough had in use. */
+  lives(): Life[] {
+    const rests = this.world.candidates.flatMap((candidate) => [...candidate.rests]);
+    return rests.flatMap(([process, samples]) => lifeOf(`${this.#settings.name} ${process}`, samples) ?? []);
   }
 
   /** What was found after the last round, and over all of them. */
   atTheEnd(): Violation[] {
-    return [...this.#news(), ...(this.#settings.peer ? [] : growth(this.world.candidates))];
+    if (this.#settings.peer) return this.#news();
+    return [...this.#broken, ...this.#news(), ...growth(this.world.candidates), ...this.lives().flatMap(unflat)];
   }
 
   #news(): Violation[] {
@@ -70,9 +91,9 @@ export class Runner {
 
   async #round(round: number, peace: Peace): Promise<Peace> {
     const startedAt = now();
-    const kinds = this.#draw();
-    this.world.trace(startedAt, `round ${round}: ${kinds.map(({ name }) => name).join(" + ")} begins`);
     const { candidate, term } = peace;
+    const kinds = this.#draw(candidate);
+    this.world.trace(startedAt, `round ${round}: ${kinds.map(({ name }) => name).join(" + ")} begins`);
     const overlapped = kinds.length > 1;
     const lingerMs = this.#settings.peer ? this.world.ttlMs : 0;
     const scenes = kinds.map(
@@ -83,17 +104,25 @@ export class Runner {
     const healed = now();
     const next = await this.#peace(first);
     const kept = next.term.token === term.token;
-    const silentMs = this.world.pulse.longestSilenceMs(startedAt);
-    // Whoever leads cannot keep what etcd itself does not let him renew.
-    if (expected[0] === "kept" && silentMs > this.#bounds.silenceMs) expected[0] = "either";
+    // What happened up to a TTL before may cost a lease only now.
+    const since = startedAt - this.world.ttlMs;
+    const silentMs = this.world.pulse.longestSilenceMs(since);
+    const stoodMs = this.world.history.longestStandStillMs(term.process, since);
+    // Whoever leads cannot keep what etcd does not let him renew, nor what he has no time to renew.
+    if (expected[0] === "kept" && silentMs + stoodMs > this.#bounds.silenceMs) expected[0] = "either";
     if (!this.#settings.peer && !overlapped && expected[0] !== "either" && kept !== (expected[0] === "kept")) {
       const { history, witness } = this.world;
       const before = history.terms.findLast(({ token }) => token === term.token);
-      const why = `${before?.why ?? "unknown"}; etcd was silent for ${silentMs.toFixed(0)} ms`;
+      const silence = `etcd was silent for ${silentMs.toFixed(0)} ms`;
+      const why = `${before?.why ?? "unknown"}; ${silence}, the leader stood still for ${stoodMs.toFixed(0)} ms`;
       const text = `the leadership was ${kept ? "kept" : "lost"}, not ${expected[0]}: ${why}`;
       if (before !== undefined && staleRevocations(history, witness).includes(before))
         first?.note(`etcd's doing: ${text}`);
-      else first?.violation("outcome", text);
+      else {
+        first?.violation("outcome", text);
+        const evidence = history.eventsOf(term.process, startedAt - evidenceMs);
+        for (const event of evidence) first?.note(event);
+      }
     }
     this.#check(first);
     for (const [index, { name }] of kinds.entries()) {
@@ -133,19 +162,21 @@ export class Runner {
     }
   }
 
-  #draw(): FaultKind[] {
-    const kind = this.#next();
-    const { kinds, overlap } = this.#settings;
+  #draw(leader: Candidate): FaultKind[] {
+    const { overlap } = this.#settings;
+    const kinds = this.#settings.kinds.filter((kind) => kind.endsLeader !== true || leader !== this.world.spared);
+    const kind = this.#next(kinds);
     const others = kinds.filter(({ alone, onlyByName, target }) => !alone && !onlyByName && target !== kind.target);
     const joined = this.#chance.happens(overlap);
     if (!joined || kind.alone === true || kind.onlyByName === true || others.length === 0) return [kind];
     return [kind, this.#chance.pick(others)];
   }
 
-  // Every kind once before any comes twice.
-  #next(): FaultKind {
-    if (this.#deck.length === 0) this.#deck = this.#chance.shuffled(this.#settings.kinds);
-    const kind = this.#deck.pop();
+  // Every kind once before any comes twice. What is not possible now waits for its turn.
+  #next(possible: readonly FaultKind[]): FaultKind {
+    const first = () => this.#deck.findIndex((kind) => possible.includes(kind));
+    if (first() < 0) this.#deck.push(...this.#chance.shuffled(this.#settings.kinds));
+    const [kind] = this.#deck.splice(first(), 1);
     if (kind === undefined) throw new Error("there is no kind of fault to choose from");
     return kind;
   }
@@ -182,11 +213,10 @@ async function attempt(kind: FaultKind, scene: Scene | undefined): Promise<Expec
   }
 }
 
-async function leads(world: World, withinMs: number): Promise<void> {
-  const until = now() + withinMs;
-  while (world.leading() === undefined) {
-    if (now() > until) throw new Error(`nobody leads ${withinMs} ms after the faults were healed`);
+async function leads(world: World, timeoutMs: number): Promise<void> {
+  const leading = () => {
     for (const candidate of world.candidates) if (!candidate.running) candidate.start();
-    await new Promise((resolve) => void setTimeout(resolve, 20));
-  }
+    return world.leading();
+  };
+  await world.pulse.awaited(leading, { what: "leader after the faults were healed", timeoutMs });
 }

@@ -24,6 +24,8 @@ export interface FaultKind {
   readonly secureOnly?: boolean;
   /** A long scenario that runs only when it is named. */
   readonly onlyByName?: boolean;
+  /** Whether it ends the process of the leader, which therefore must not be one that is spared. */
+  readonly endsLeader?: boolean;
   /** Whether it may happen together with another one. */
   readonly alone?: boolean;
   /** Where more is known than the bound of all kinds: how soon somebody leads after it has healed. */
@@ -62,6 +64,11 @@ export class Scene {
     return this.world.candidates.filter((candidate) => candidate !== this.leader);
   }
 
+  /** A standby whose process may end. */
+  get mortal(): Candidate {
+    return this.chance.pick(this.standbys.filter((candidate) => candidate !== this.world.spared));
+  }
+
   /** From now on it counts how long it takes until another one leads. */
   hit(): void {
     this.hitAt = now();
@@ -70,15 +77,24 @@ export class Scene {
 
   /** Waits until another one leads, in time. */
   async successor(withinMs: number = this.bounds.failoverMs): Promise<void> {
-    const limitMs = this.overlapped ? this.bounds.recoveryMs : withinMs;
+    const { pulse } = this.world;
     const { history } = this.world;
     const from = this.hitAt ?? now();
     try {
-      const term = await until(() => history.successor(this.token), { what: "successor", timeoutMs: limitMs });
+      const successor = () => history.successor(this.token);
+      const term = await pulse
+        .awaited(successor, { what: "successor", timeoutMs: withinMs })
+        .catch((error: unknown) => {
+          // Another leader of etcd gives each lease its whole TTL again.
+          if (!this.overlapped && pulse.longestSilenceMs(from) < this.bounds.etcdElectionMs) throw error;
+          const timeoutMs = Math.max(0, this.bounds.recoveryMs - withinMs);
+          return pulse.awaited(successor, { what: "successor", timeoutMs });
+        });
       this.failoverMs = Math.max(0, (term.firstHeldAt ?? 0) - from);
       await pause(this.#lingerMs);
     } catch {
-      if (!this.overlapped) this.violation("failover", `nobody else led ${limitMs} ms after the leader was hit`);
+      const ms = (now() - from).toFixed(0);
+      if (!this.overlapped) this.violation("failover", `nobody else led ${ms} ms after the leader was hit`);
     }
   }
 
@@ -92,9 +108,9 @@ export class Scene {
     });
   }
 
-  violation(rule: string, text: string): void {
+  readonly violation = (rule: string, text: string): void => {
     this.violations.push({ rule, text });
-  }
+  };
 
   /** Lets the fault last. */
   readonly lasts = async (fromMs: number, toMs: number = fromMs): Promise<void> => {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -9,7 +9,14 @@ export interface Credentials {
   readonly password: string;
 }
 
-/** A certificate, its key and whom to trust, as files that may be replaced at any time. */
+/** A certificate, its key and whom to trust, in PEM. */
+export interface TlsContents {
+  readonly ca: Buffer;
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** The same as files, which may be replaced at any time. */
 export class TlsFiles {
   readonly ca: string;
   readonly cert: string;
@@ -22,7 +29,7 @@ export class TlsFiles {
   }
 
   /** What they hold at this moment. */
-  read(): { ca: Buffer; cert: Buffer; key: Buffer } {
+  read(): TlsContents {
     return { ca: readFileSync(this.ca), cert: readFileSync(this.cert), key: readFileSync(this.key) };
   }
 }
@@ -42,6 +49,7 @@ export class Security {
   readonly nodeFiles: { readonly caFile: string; readonly certFile: string; readonly keyFile: string };
   readonly etcdFlags: readonly string[];
   readonly #dir: string;
+  #authorities = 0;
 
   private constructor(dir: string) {
     this.#dir = dir;
@@ -66,24 +74,50 @@ export class Security {
     const security = new Security(dir);
     await openssl(dir, "genrsa", "-out", "jwt.key", "2048");
     await openssl(dir, "rsa", "-in", "jwt.key", "-pubout", "-out", "jwt.pub");
-    await security.#authority();
+    await security.#authority("issuer");
+    copyFileSync(join(dir, "issuer.pem"), security.adminTls.ca);
     await security.#certificates();
     return security;
   }
 
-  /** Replaces every certificate and key. Their authority stays: etcd reads that only when it starts. */
+  /** Replaces every certificate and key. Their authority stays. */
   async rotate(): Promise<void> {
     await this.#certificates();
+  }
+
+  /** Makes another authority, which all are to trust beside the one there is. */
+  async addAuthority(): Promise<void> {
+    await this.#authority("next");
+    this.#trust("issuer.pem", "next.pem");
+  }
+
+  /** Replaces every certificate and key by ones of the authority that was added. */
+  async changeIssuer(): Promise<void> {
+    for (const end of [".pem", "-key.pem"]) {
+      renameSync(join(this.#dir, `next${end}`), join(this.#dir, `issuer${end}`));
+    }
+    await this.#certificates();
+  }
+
+  /** Only who issued the certificates is to be trusted from now on. */
+  dropOldAuthority(): void {
+    this.#trust("issuer.pem");
+  }
+
+  #trust(...files: readonly string[]): void {
+    const { ca } = this.adminTls;
+    writeFileSync(`${ca}.new`, files.map((file) => readFileSync(join(this.#dir, file), "utf8")).join(""));
+    renameSync(`${ca}.new`, ca);
   }
 
   async #certificates(): Promise<void> {
     for (const name of ["server", "admin", "node"]) await this.#certificate(name);
   }
 
-  async #authority(): Promise<void> {
-    const subject = ["-subj", "/CN=authority of the test"];
-    const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca-key.pem"];
-    await openssl(this.#dir, "req", "-x509", ...key, ...subject, "-days", "2", "-out", "ca.pem");
+  async #authority(name: string): Promise<void> {
+    const subject = ["-subj", `/CN=authority ${++this.#authorities} of the test`];
+    const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", `${name}-key.pem`];
+    await openssl(this.#dir, "req", "-x509", ...key, ...subject, "-days", "2", "-out", `${name}.pem`);
   }
 
   async #certificate(name: string): Promise<void> {
@@ -92,7 +126,7 @@ export class Security {
     const extensions = "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n";
     writeFileSync(join(dir, "extensions.cnf"), extensions);
     await openssl(dir, "req", "-new", ...key, "-subj", `/O=${name} of the test`, "-out", `${name}.csr`);
-    const signer = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"];
+    const signer = ["-CA", "issuer.pem", "-CAkey", "issuer-key.pem", "-CAcreateserial"];
     const output = ["-days", "2", "-extfile", "extensions.cnf", "-out", `${name}.new`];
     await openssl(dir, "x509", "-req", "-in", `${name}.csr`, ...signer, ...output);
     renameSync(join(dir, `${name}-key.new`), join(dir, `${name}-key.pem`));

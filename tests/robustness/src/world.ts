@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { until } from "../../support/until.ts";
+import { settled } from "../../support/until.ts";
 import { Candidate, type Command } from "./candidate.ts";
 import { now } from "./clock.ts";
 import { Cluster } from "./cluster.ts";
@@ -36,17 +36,21 @@ export interface WorldSettings {
   readonly secure: boolean;
   readonly contestant: Contestant;
   readonly trace: Trace;
+  /** Whether no fault may end the process of the first node. */
+  readonly sparesFirst: boolean;
 }
 
 const election = "robustness/service";
 const register = "robustness/register";
 const nodeNumbers = [0, 1, 2];
 
+type End = () => void | Promise<void>;
+
 type Parts = Pick<
   World,
-  "ttlMs" | "cluster" | "network" | "candidates" | "witness" | "history" | "security" | "trace"
+  "ttlMs" | "cluster" | "network" | "candidates" | "witness" | "history" | "pulse" | "security" | "trace" | "spared"
 > & {
-  readonly dir: string;
+  readonly ends: readonly End[];
 };
 
 /** A cluster, three nodes that compete for it, all links between them, and a witness. */
@@ -60,7 +64,9 @@ export class World {
   readonly pulse: Pulse;
   readonly security: Security | undefined;
   readonly trace: Trace;
-  readonly #dir: string;
+  /** The node whose process no fault may end, so that it lives as long as the run. */
+  readonly spared: Candidate | undefined;
+  readonly #ends: readonly End[];
 
   private constructor(parts: Parts) {
     this.ttlMs = parts.ttlMs;
@@ -69,21 +75,37 @@ export class World {
     this.candidates = parts.candidates;
     this.witness = parts.witness;
     this.history = parts.history;
-    this.pulse = new Pulse(parts.cluster);
+    this.pulse = parts.pulse;
     this.security = parts.security;
     this.trace = parts.trace;
-    this.#dir = parts.dir;
+    this.spared = parts.spared;
+    this.#ends = parts.ends;
   }
 
-  static async start({ etcd, ttlMs, secure, contestant, trace }: WorldSettings): Promise<World> {
+  /** Starts everything. When that fails, all that was started has ended before the error is thrown. */
+  static async start(settings: WorldSettings): Promise<World> {
+    const ends: End[] = [];
+    try {
+      return await World.#start(settings, ends);
+    } catch (error) {
+      await endAll(ends);
+      throw error;
+    }
+  }
+
+  static async #start(settings: WorldSettings, ends: End[]): Promise<World> {
+    const { etcd, ttlMs, secure, contestant, trace, sparesFirst } = settings;
     const dir = await mkdtemp(join(tmpdir(), "tenure-robustness-"));
+    ends.push(() => rm(dir, { recursive: true, force: true }));
     const security = secure ? await Security.create(join(dir, "security")) : undefined;
     const network = new Network();
+    ends.push(() => network.stop());
     const history = new History(trace);
     const cluster = await Cluster.start(etcd, network, security, {
       trace,
       onThaw: () => history.thaws.push(now()),
     });
+    ends.push(() => cluster.stop());
     const candidates: Candidate[] = [];
     for (const index of nodeNumbers) {
       const links = await network.connectNode(cluster.clientPorts);
@@ -101,8 +123,16 @@ export class World {
     }
     const gateways = cluster.members.map(({ gateway }) => gateway);
     const witness = new Witness(gateways, `${contestant.prefixOf(election)}/`, register, trace);
-    for (const candidate of candidates) candidate.start();
-    return new World({ ttlMs, cluster, network, candidates, witness, history, security, trace, dir });
+    ends.push(() => witness.stop());
+    const pulse = await Pulse.start(cluster);
+    ends.push(() => pulse.stop());
+    for (const candidate of candidates) {
+      candidate.start();
+      ends.push(() => candidate.kill());
+    }
+    const spared = sparesFirst ? candidates[0] : undefined;
+    const parts = { ttlMs, cluster, network, candidates, witness, history, pulse, security, trace, spared, ends };
+    return new World(parts);
   }
 
   candidate(index: number): Candidate {
@@ -136,19 +166,27 @@ export class World {
       return (key === undefined || key === queue[0]?.key) && leading;
     };
     try {
-      return await until(ready, { what: "peace", timeoutMs, intervalMs: 50 });
+      return await this.pulse.awaited(ready, { what: "peace", timeoutMs });
     } catch (error) {
-      throw new Error(`${error instanceof Error ? error.message : String(error)} (${why})`, { cause: error });
+      const troubles = this.cluster.members.flatMap(({ trouble }) => trouble ?? []).map((text) => `\n${text}`);
+      const what = error instanceof Error ? error.message : String(error);
+      throw new Error(`${what} (${why})${troubles.join("")}`, { cause: error });
     }
   }
 
   /** Ends everything and removes all data. */
   async stop(): Promise<void> {
-    await Promise.all(this.candidates.map((candidate) => candidate.kill()));
-    this.pulse.stop();
-    await this.witness.stop();
-    await this.cluster.stop();
-    await this.network.stop();
-    await rm(this.#dir, { recursive: true, force: true });
+    await endAll(this.#ends);
+  }
+}
+
+// The last one first; one that fails does not spare the others.
+async function endAll(ends: readonly End[]): Promise<void> {
+  for (const end of ends.toReversed()) {
+    try {
+      await settled(Promise.resolve(end()), { what: "end of a part of a world" });
+    } catch (error) {
+      process.emitWarning(error instanceof Error ? error : String(error));
+    }
   }
 }

@@ -110,12 +110,12 @@ export class Service {
       case "MemberList":
         return finish(
           reply,
-          outcomeOf(() => server.memberList()),
+          outcomeOf(() => server.cluster.memberList()),
         );
       case "Status":
         return finish(
           reply,
-          outcomeOf(() => server.status()),
+          outcomeOf(() => server.maintenance.status()),
         );
       default:
         return reply.end(new EtcdServerError(12, `unknown method ${method}`));

@@ -1,5 +1,5 @@
 import { startEmbed } from "@tenure/embed";
-import { connect } from "tenure";
+import { connect, type ConnectOptions } from "tenure";
 import { runDemo } from "../demo/run-demo.ts";
 import { jsonReport, lineReport, type Report } from "../demo/report.ts";
 import { pictureReport } from "../demo/picture.ts";
@@ -39,8 +39,7 @@ export async function demo(flags: DemoFlags, settings: Settings): Promise<number
   await using client = connect(options);
   await unlessStopped(stopping, client.ready({ signal: stopping.signal }));
   if (stopping.exitCode !== undefined) return stopping.exitCode;
-  const store =
-    embedded === undefined ? `etcd at ${options.endpoints?.join(", ") ?? ""}` : "embedded etcd, in this process";
+  const store = embedded === undefined ? `etcd at ${placeOf(options)}` : "embedded etcd, in this process";
   const report: Report = json ? jsonReport() : picture ? pictureReport() : lineReport();
   await runDemo({
     client,
@@ -53,6 +52,10 @@ export async function demo(flags: DemoFlags, settings: Settings): Promise<number
     signal: stopping.signal,
   });
   return ExitCode.ok;
+}
+
+function placeOf({ endpoints = [], discoverySrv }: ConnectOptions): string {
+  return discoverySrv === undefined ? endpoints.join(", ") : `the endpoints that ${discoverySrv.domain} names`;
 }
 
 function wholeNumber(flag: string, text: string, min: number, max: number): number {

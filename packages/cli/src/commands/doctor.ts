@@ -1,3 +1,5 @@
+import { resolveSrvEndpoints } from "@tenure/etcd";
+import type { ConnectOptions } from "tenure";
 import { examine } from "../doctor/examine.ts";
 import { reportText } from "../doctor/report.ts";
 import { CommandError, ExitCode } from "../exit-codes.ts";
@@ -19,7 +21,7 @@ export async function doctor(flags: DoctorFlags, settings: Settings): Promise<nu
   const durationMs = durationOf(flags.duration) * 1000;
   const { ttlMs, timeoutMs = DEFAULT_TIMEOUT_MS } = settings;
   const readOnly = flags.readOnly === true;
-  const connect = settings.connect();
+  const connect = await withEndpoints(settings.connect());
   using stopping = listenForStop();
   if (process.stderr.isTTY) {
     const writes = readOnly ? "writing nothing" : "with small writes on a lease that is revoked at the end";
@@ -31,6 +33,12 @@ export async function doctor(flags: DoctorFlags, settings: Settings): Promise<nu
   if (settings.output === "table") printLine(reportText(report));
   else printJson(report);
   return exitCode;
+}
+
+/** Each endpoint is examined by itself, so all of them must be known, and none may lead to another. */
+async function withEndpoints({ discoverySrv, discoverMembers: _, ...rest }: ConnectOptions): Promise<ConnectOptions> {
+  if (discoverySrv === undefined) return rest;
+  return { ...rest, endpoints: await resolveSrvEndpoints(discoverySrv, rest.tls !== undefined) };
 }
 
 function durationOf(text: string): number {

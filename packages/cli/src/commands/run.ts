@@ -1,5 +1,6 @@
 import { connect } from "tenure";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { Endpoints } from "../http/endpoints.ts";
 import { printJson, printLine, table } from "../output.ts";
 import { GuardLink } from "../run/guard-link.ts";
 import { Log } from "../run/log.ts";
@@ -31,14 +32,21 @@ export async function run(
   const connectOptions = settings.connect();
   const log = new Log();
   let supervisor: Supervisor | undefined;
-  await using client = connect(connectOptions);
-  const guard = planned.guarded ? new GuardLink(connectOptions, log, () => supervisor?.guardFired()) : undefined;
+  const link = planned.guarded ? new GuardLink(connectOptions, log) : undefined;
+  const guard = link?.service(name, () => supervisor?.guardFired());
+  await using client = connect({ ...connectOptions, guard: link });
+  const closing = (): boolean => signals.stop.aborted;
+  const answering = planned.endpoints && new Endpoints({ plan: planned.endpoints, log, closing });
   try {
-    supervisor = new Supervisor({ plan: planned, client, signals, guard, log });
+    const service = answering?.add(client.election(name));
+    await answering?.open();
+    supervisor = new Supervisor({ plan: planned, client, signals, guard, log, service });
     return await supervisor.run();
   } finally {
     await client.close();
-    guard?.close();
+    link?.close();
+    // Last: whoever asks meanwhile is told that this node does not lead.
+    await answering?.close();
     await log.close();
   }
 }

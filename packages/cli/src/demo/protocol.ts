@@ -3,7 +3,10 @@ import type { ConnectOptions } from "tenure";
 /** What the demo tells one of its nodes first. */
 export interface StartMessage {
   readonly t: "start";
-  readonly connect: Pick<ConnectOptions, "endpoints" | "namespace" | "tls" | "auth">;
+  readonly connect: Pick<
+    ConnectOptions,
+    "endpoints" | "discoverySrv" | "discoverMembers" | "namespace" | "tls" | "auth"
+  >;
   readonly election: string;
   readonly value: string;
   readonly ttlMs: number;

@@ -111,10 +111,10 @@ class Demo {
   }
 
   #start(slot: Slot): void {
-    const { endpoints, namespace, tls, auth } = this.#options.connect;
+    const { endpoints, discoverySrv, discoverMembers, namespace, tls, auth } = this.#options.connect;
     const start: StartMessage = {
       t: "start",
-      connect: { endpoints, namespace, tls, auth },
+      connect: { endpoints, discoverySrv, discoverMembers, namespace, tls, auth },
       election: this.#election,
       value: slot.name,
       ttlMs: this.#options.ttlMs,

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { uptime } from "node:os";
 import { afterEach, describe, expect, it } from "vitest";
-import { killTree, livingOf, TREE_VARIABLE, type TreeMark } from "./census.ts";
+import { killTree, livingFrom, livingOf, TREE_VARIABLE, type TreeMark } from "./census.ts";
 
 describe.runIf(process.platform === "linux")("a tree of processes", () => {
   const started: TreeMark[] = [];
@@ -16,7 +16,8 @@ describe.runIf(process.platform === "linux")("a tree of processes", () => {
     const since = uptime() - 1;
     const child = spawn("sh", ["-c", script], {
       detached: true,
-      env: { ...process.env, [TREE_VARIABLE]: `outer:${id}` },
+      // More than what is read at once comes before the mark.
+      env: { LARGE: "x".repeat(100_000), ...process.env, [TREE_VARIABLE]: `outer:${id}` },
       stdio: ["ignore", "pipe", "ignore"],
     });
     const tree = { id, pgid: child.pid, since };
@@ -53,5 +54,20 @@ describe.runIf(process.platform === "linux")("a tree of processes", () => {
   it("does not hold what is older than itself, whatever its environment says", async () => {
     const { tree } = await start("echo $$; sleep 100", 1);
     expect(livingOf({ ...tree, pgid: undefined, since: uptime() + 10 })).toEqual([]);
+  });
+});
+
+describe("what /proc says of a process", () => {
+  const stat = (state: string, threads: number): string =>
+    `78 (a) b (c) ${state} 70 77 75 0 -1 4227084 29 65 1 0 4 1 3 1 20 0 ${threads} 0 13395 0 0`;
+
+  it("is read whatever its name holds", () => {
+    expect(livingFrom(78, stat("S", 1))).toEqual({ pid: 78, ppid: 70, pgid: 77, startedAt: 13395 });
+  });
+
+  it("is no life for a zombie, but for one of whose threads only the first has ended", () => {
+    expect(livingFrom(78, stat("Z", 1))).toBe(undefined);
+    expect(livingFrom(78, stat("Z", 2))).toMatchObject({ pid: 78 });
+    expect(livingFrom(78, "")).toBe(undefined);
   });
 });

@@ -28,9 +28,9 @@ export function cgroupParent(): string {
   return parent;
 }
 
-/** A shell that moves itself into a cgroup and becomes the program. */
-export function enteringCgroup(cgroup: string, file: string, args: readonly string[]): [string, string[]] {
-  return ["/bin/sh", ["-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', cgroup, file, ...args]];
+/** The words in front of a command that move it into a cgroup. */
+export function enteringCgroup(cgroup: string): readonly string[] {
+  return ["/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', cgroup];
 }
 
 /** Kills every process in a cgroup and below, those included that are just being forked. */

@@ -26,6 +26,15 @@ export function findProgram(command: string, path = ""): string {
   throw new CommandError(NOT_FOUND, `${command}: not found in PATH`);
 }
 
+/**
+ * Looks up a program of the system, which a service's PATH may not name.
+ *
+ * @throws CommandError when there is none
+ */
+export function systemTool(name: string): string {
+  return findProgram(name, [process.env["PATH"], "/usr/bin:/bin"].filter(Boolean).join(delimiter));
+}
+
 function runnable(command: string, file: string): string {
   let stat;
   try {

@@ -1,25 +1,18 @@
 import { uptime } from "node:os";
-import type { EtcdClientOptions } from "@tenure/etcd";
 import type { TreeMark } from "./census.ts";
 
-/** From the supervisor to its guard: a JSON object a line. */
-export type GuardMessage =
-  /** How to reach the store. It may hold a password, so it comes this way and no other. */
-  | { readonly t: "store"; readonly connect: Pick<EtcdClientOptions, "endpoints" | "tls" | "auth"> }
-  /** The lease to revoke, in hex, and its TTL. */
-  | { readonly t: "lease"; readonly id: string; readonly ttlMs: number }
-  /** A tree to kill; known by its id, its group is told once there is one. */
-  | { readonly t: "tree"; readonly tree: TreeMark }
+/** What a supervisor tells its guard besides its leases. */
+export type RunMessage =
+  /** A tree of a service, to be killed; known by its id, its group is told once there is one. */
+  | { readonly t: "tree"; readonly owner: string; readonly tree: TreeMark }
   | { readonly t: "gone"; readonly id: string }
-  /** Until when the trees may live; null when no term is held. */
-  | { readonly t: "deadline"; readonly at: Moment | null }
-  /** The supervisor ends by itself and has left nothing behind. */
-  | { readonly t: "done" };
+  /** Until when a service's trees may live; null when it holds no term. */
+  | { readonly t: "deadline"; readonly owner: string; readonly at: Moment | null };
 
 /** From the guard to its supervisor. */
 export type GuardReport =
-  /** The deadline has passed: it kills the trees. */
-  { readonly t: "fired" };
+  /** A service's deadline has passed: it kills the service's trees. */
+  { readonly t: "fired"; readonly owner: string };
 
 /**
  * A moment that all processes of a machine understand, on both of its clocks: the first stops in a suspend, and on

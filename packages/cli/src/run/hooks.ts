@@ -1,7 +1,7 @@
 import type { Leader } from "tenure";
 import { leaderJson } from "../output.ts";
-import type { GuardLink } from "./guard-link.ts";
-import type { Log } from "./log.ts";
+import type { ServiceGuard } from "./guard-link.ts";
+import type { Notes } from "./log.ts";
 import { ProcessTree, settledWithin } from "./process-tree.ts";
 
 /** When a hook runs. */
@@ -15,8 +15,8 @@ export interface HookOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Milliseconds a hook may take before it is killed. */
   readonly timeoutMs: number;
-  readonly log: Log;
-  readonly guard: GuardLink | undefined;
+  readonly log: Notes;
+  readonly guard: ServiceGuard | undefined;
 }
 
 /** What one run of a hook is told. */

@@ -8,6 +8,11 @@ const MAX_WAITING = 100;
 const CLOSE_LIMIT_MS = 1000;
 const CLOSE_CHECK_MS = 5;
 
+/** Takes what is to be said. */
+export interface Notes {
+  note(text: string): void;
+}
+
 /**
  * What a supervisor says on stderr, without ever waiting for whoever reads it: a full pipe must not
  * cost the leadership.
@@ -16,7 +21,7 @@ const CLOSE_CHECK_MS = 5;
  * block. So a pipe or terminal is opened anew where the system can do that. For the rest, sockets above all, a thread
  * writes.
  */
-export class Log {
+export class Log implements Notes {
   readonly #descriptor: number | undefined = descriptor();
   readonly #waiting: string[] = [];
   #dropped = 0;

@@ -1,13 +1,16 @@
 import { constants } from "node:os";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { type EndpointFlags, type EndpointsPlan, endpointsPlan } from "../http/flags.ts";
 import type { Settings } from "../settings.ts";
-import { cgroupParent } from "./cgroup.ts";
+import { type Containment, containmentNamed } from "./containment.ts";
+import { type HealthQuestion, healthQuestion } from "./health-check.ts";
+import type { HealthTimes } from "./health.ts";
 import { findProgram } from "./find-program.ts";
 import type { HookName } from "./hooks.ts";
 import { type Timings, timings } from "./timings.ts";
 
 /** The flags of `tenure run` as commander leaves them. */
-export interface RunFlags {
+export interface RunFlags extends EndpointFlags {
   readonly value?: string;
   readonly stopSignal: string;
   readonly stopTimeout?: string;
@@ -19,6 +22,13 @@ export interface RunFlags {
   readonly onLeaderChange?: string;
   readonly hookTimeout: string;
   readonly standbyCmd?: string;
+  readonly healthCmd?: string;
+  readonly healthHttp?: string;
+  readonly healthTcp?: string;
+  readonly healthInterval: string;
+  readonly healthTimeout: string;
+  readonly healthRise: string;
+  readonly healthFall: string;
   readonly guard: boolean;
   readonly contain: string;
   readonly explain?: boolean;
@@ -27,6 +37,12 @@ export interface RunFlags {
 /** What is done when the program ends by itself. */
 export type OnExit = "exit" | "resign" | "restart";
 
+/** What is asked of a node that is to lead, and how often. */
+export interface HealthPlan {
+  readonly question: HealthQuestion;
+  readonly times: HealthTimes;
+}
+
 /** The flags, checked. */
 export interface Plan {
   readonly election: string;
@@ -34,6 +50,8 @@ export interface Plan {
   /** Where the command was found. */
   readonly file: string;
   readonly args: readonly string[];
+  /** What the program reads: what this process would, or nothing. */
+  readonly stdin: "inherit" | "ignore";
   readonly value: string | undefined;
   readonly stopSignal: NodeJS.Signals;
   readonly timings: Timings;
@@ -43,15 +61,19 @@ export interface Plan {
   readonly hooks: Readonly<Partial<Record<HookName, string>>>;
   readonly hookTimeoutMs: number;
   readonly standbyCommand: string | undefined;
+  /** What makes this node fit to lead; undefined when it always is. */
+  readonly health: HealthPlan | undefined;
   readonly guarded: boolean;
-  /** Where the program gets a cgroup of its own; undefined when it gets none. */
-  readonly cgroupParent: string | undefined;
+  /** Where questions about this node are answered; undefined: nowhere. */
+  readonly endpoints: EndpointsPlan | undefined;
+  /** How the program is held together, and the one that runs while standing by. */
+  readonly containment: Containment;
   /** Milliseconds to be elected in for the first time. */
   readonly electedWithinMs: number | undefined;
 }
 
 const MAX_SECONDS = 86_400;
-const MAX_RESTARTS = 1_000_000;
+const MAX_COUNT = 1_000_000;
 
 /** The times that the flags ask for. Throws CommandError 64 or 78. */
 export function plannedTimings(flags: RunFlags, { ttlMs }: Settings): Timings {
@@ -81,11 +103,14 @@ export function plan(election: string, command: readonly string[], flags: RunFla
     }),
     hookTimeoutMs: milliseconds("--hook-timeout", flags.hookTimeout),
     standbyCommand: flags.standbyCmd,
+    health: healthPlan(flags),
     guarded: flags.guard,
+    endpoints: endpointsPlan(flags),
     electedWithinMs: settings.timeoutMs,
-    cgroupParent: containment(flags.contain),
+    containment: containmentNamed(flags.contain),
     file: findProgram(program, process.env["PATH"]),
     args,
+    stdin: "inherit",
   };
 }
 
@@ -105,10 +130,15 @@ function onExitNamed(text: string): OnExit {
   throw usage(`--on-exit: ${JSON.stringify(text)} is none of exit, resign, restart`);
 }
 
-function containment(text: string): string | undefined {
-  if (text === "group") return undefined;
-  if (text === "cgroup") return cgroupParent();
-  throw usage(`--contain: ${JSON.stringify(text)} is none of group, cgroup`);
+function healthPlan(flags: RunFlags): HealthPlan | undefined {
+  const question = healthQuestion(flags);
+  const times = {
+    intervalMs: milliseconds("--health-interval", flags.healthInterval),
+    timeoutMs: milliseconds("--health-timeout", flags.healthTimeout),
+    rise: wholeNumber("--health-rise", flags.healthRise, 1),
+    fall: wholeNumber("--health-fall", flags.healthFall, 1),
+  };
+  return question && { question, times };
 }
 
 function milliseconds(flag: string, text: string): number {
@@ -117,9 +147,9 @@ function milliseconds(flag: string, text: string): number {
   throw usage(`${flag}: ${JSON.stringify(text)} is not a number of seconds above 0`);
 }
 
-function wholeNumber(flag: string, text: string): number {
-  if (/^\d+$/.test(text) && Number(text) <= MAX_RESTARTS) return Number(text);
-  throw usage(`${flag}: ${JSON.stringify(text)} is not a whole number from 0 to ${MAX_RESTARTS}`);
+function wholeNumber(flag: string, text: string, least = 0): number {
+  if (/^\d+$/.test(text) && Number(text) >= least && Number(text) <= MAX_COUNT) return Number(text);
+  throw usage(`${flag}: ${JSON.stringify(text)} is not a whole number from ${least} to ${MAX_COUNT}`);
 }
 
 function usage(message: string): CommandError {

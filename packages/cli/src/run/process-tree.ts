@@ -6,8 +6,11 @@ import { join } from "node:path";
 import { systemClock } from "@tenure/etcd/runtime";
 import { killTree, livingOf, signalGroup, TREE_VARIABLE, type TreeMark } from "./census.ts";
 import { enteringCgroup, removeCgroup } from "./cgroup.ts";
-import type { GuardLink } from "./guard-link.ts";
-import type { Log } from "./log.ts";
+import type { Containment } from "./containment.ts";
+import type { ServiceGuard } from "./guard-link.ts";
+import type { Notes } from "./log.ts";
+import { groupInNamespace } from "./pid-namespace.ts";
+import { throughShell } from "./through-shell.ts";
 
 /** How the first process of a tree ended. */
 export interface Exit {
@@ -24,13 +27,15 @@ export interface TreeOptions {
   readonly file: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** What its stdin holds; default: the supervisor's own stdin. */
+  /** What its stdin holds; default: as `stdin` says. */
   readonly input?: string | undefined;
-  /** Where it gets a cgroup of its own; default: it gets none. */
-  readonly cgroupParent?: string | undefined;
-  readonly log: Log;
+  /** Whether it reads the supervisor's own stdin, which is the default, or nothing. */
+  readonly stdin?: "inherit" | "ignore" | undefined;
+  /** How it is held together; default: as a group. */
+  readonly containment?: Containment;
+  readonly log: Notes;
   /** Kills the tree when this process cannot. */
-  readonly guard: GuardLink | undefined;
+  readonly guard: ServiceGuard | undefined;
 }
 
 /** As shells and `env(1)` have it, for a program that was there a moment ago. */
@@ -39,6 +44,10 @@ const NOT_EXECUTABLE = 126;
 const SIGNAL_EXIT_BASE = 128;
 /** After so long without success killing is reported, and goes on. */
 const KILL_REPORT_MS = 5000;
+
+const GROUP: Containment = { t: "group", entry: [] };
+/** A namespace takes some milliseconds to be there. */
+const NAMESPACE_CHECK_MS = 5;
 
 /** A process may be a tick older than it seems. */
 const SINCE_SLACK_SECONDS = 1;
@@ -57,24 +66,26 @@ export class ProcessTree {
   readonly #mark: TreeMark;
   #exit: Exit | undefined;
   #gone: Promise<void> | undefined;
+  #innerGroup: number | undefined;
 
   constructor(options: TreeOptions) {
-    const { env, input, guard, cgroupParent } = options;
+    const { input, stdin = "inherit", guard, containment = GROUP } = options;
     this.#options = options;
     const id = `${process.pid}-${Math.trunc(systemClock.date().getTime())}-${++started}`;
     // Told before, in case that we die in between: whatever is started carries the mark.
     const since = uptime() - SINCE_SLACK_SECONDS;
+    const { cgroupParent } = containment;
     const cgroup = cgroupParent === undefined ? undefined : join(cgroupParent, `tenure-${id}`);
     guard?.tree({ id, pgid: undefined, since, cgroup });
     if (cgroup !== undefined) mkdirSync(cgroup);
-    const [file, args] =
-      cgroup === undefined ? [options.file, options.args] : enteringCgroup(cgroup, options.file, options.args);
-    const above = env[TREE_VARIABLE];
-    const child = spawn(file, args, {
+    const above = options.env[TREE_VARIABLE];
+    const env = { ...options.env, [TREE_VARIABLE]: above === undefined ? id : `${above}:${id}` };
+    const start = entered(containment, cgroup, { file: options.file, args: options.args, env });
+    const child = spawn(start.file, start.args, {
       detached: true,
-      env: { ...env, [TREE_VARIABLE]: above === undefined ? id : `${above}:${id}` },
+      env: start.env,
       // What a hook prints is no data.
-      stdio: input === undefined ? "inherit" : ["pipe", 2, 2],
+      stdio: input === undefined ? [stdin, "inherit", "inherit"] : ["pipe", 2, 2],
     });
     this.#mark = { id, pgid: child.pid, since, cgroup };
     guard?.tree(this.#mark);
@@ -87,9 +98,12 @@ export class ProcessTree {
     return this.#exit === undefined;
   }
 
-  /** Sends a signal to all of the group. */
+  /** Sends a signal to all of the program's group. */
   signal(name: NodeJS.Signals): void {
-    if (this.#mark.pgid !== undefined) signalGroup(this.#mark.pgid, name);
+    const { pgid } = this.#mark;
+    if (pgid === undefined) return;
+    if (this.#options.containment?.t === "pidns") void this.#signalInside(pgid, name);
+    else signalGroup(pgid, name);
   }
 
   /** Kills what is left, at once, and resolves when nothing lives any more, however long that takes. */
@@ -110,6 +124,15 @@ export class ProcessTree {
     }
     await this.kill();
     return this.exited;
+  }
+
+  /** The group that we started is that of the namespace's first process; the program has one of its own. */
+  async #signalInside(unshare: number, name: NodeJS.Signals): Promise<void> {
+    while (this.running && this.#gone === undefined) {
+      this.#innerGroup ??= groupInNamespace(unshare);
+      if (this.#innerGroup !== undefined) return void signalGroup(this.#innerGroup, name);
+      await settledWithin(this.exited, NAMESPACE_CHECK_MS);
+    }
   }
 
   async #kill(): Promise<void> {
@@ -139,6 +162,19 @@ export class ProcessTree {
     }
     return this.#exit;
   }
+}
+
+/** What is started in a program's place, so that it is contained. */
+function entered(
+  containment: Containment,
+  cgroup: string | undefined,
+  { file, args, env }: Pick<TreeOptions, "file" | "args" | "env">,
+): Pick<TreeOptions, "file" | "args" | "env"> {
+  const { t, entry } = containment;
+  const through = t === "group" ? { env, restore: [] } : throughShell(env);
+  const words = [...entry, ...(cgroup === undefined ? [] : enteringCgroup(cgroup)), ...through.restore, file, ...args];
+  const [first = file, ...rest] = words;
+  return { file: first, args: rest, env: through.env };
 }
 
 /** Waits for the first of some promises, but not for longer than a limit. */

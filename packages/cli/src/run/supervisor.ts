@@ -1,14 +1,17 @@
-import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { backoffMs, systemClock, systemRandom } from "@tenure/etcd/runtime";
-import { type Client, type Election, type SessionEvent, TenureError, type Term } from "tenure";
+import { type Client, type Election, TenureError, type Term } from "tenure";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { endKind, endReason } from "../http/end-reason.ts";
+import type { Service } from "../http/service.ts";
 import { cleanEnvironment, termEnvironment } from "./environment.ts";
-import type { GuardLink } from "./guard-link.ts";
+import type { ServiceGuard } from "./guard-link.ts";
+import { healthCheck } from "./health-check.ts";
+import { Health } from "./health.ts";
 import { type HookCall, Hooks } from "./hooks.ts";
-import type { Log } from "./log.ts";
+import type { Notes } from "./log.ts";
 import type { Plan } from "./plan.ts";
 import { type Exit, ProcessTree, settledWithin } from "./process-tree.ts";
-import type { Signals } from "./signals.ts";
+import type { Orders } from "./signals.ts";
 import { Standby } from "./standby.ts";
 import { type Ending, TermWatch } from "./term-watch.ts";
 
@@ -16,9 +19,11 @@ import { type Ending, TermWatch } from "./term-watch.ts";
 export interface SupervisorOptions {
   readonly plan: Plan;
   readonly client: Client;
-  readonly signals: Signals;
-  readonly guard: GuardLink | undefined;
-  readonly log: Log;
+  readonly signals: Orders;
+  readonly guard: ServiceGuard | undefined;
+  readonly log: Notes;
+  /** Told what becomes of the terms; undefined when nobody asks. */
+  readonly service?: Service | undefined;
 }
 
 /** What a term came to. */
@@ -40,32 +45,38 @@ const RESTART_BOUNDS = { firstMs: 200, maxMs: 10_000 };
 const AT_WORK_MS = 10_000;
 /** A lease that is in doubt after a stall is proven again within about one round trip. */
 const DOUBT_CHECK_MS = 20;
+/** A leader that is not fit looks so often whether somebody else could lead. */
+const UNFIT_LOOK_MS = 1000;
 
 /** Runs a program while this node leads. */
 export class Supervisor {
   readonly #plan: Plan;
   readonly #client: Client;
   readonly #election: Election;
-  readonly #signals: Signals;
-  readonly #guard: GuardLink | undefined;
-  readonly #log: Log;
+  readonly #signals: Orders;
+  readonly #guard: ServiceGuard | undefined;
+  readonly #log: Notes;
+  readonly #service: Service | undefined;
   readonly #env: Readonly<Record<string, string | undefined>> = cleanEnvironment(process.env);
   readonly #hooks: Hooks;
   readonly #standby: Standby | undefined;
+  readonly #health: Health | undefined;
   readonly #following = new AbortController();
   #watch: TermWatch | undefined;
   #electedBefore = false;
 
-  constructor({ plan, client, signals, guard, log }: SupervisorOptions) {
+  constructor({ plan, client, signals, guard, log, service }: SupervisorOptions) {
     this.#plan = plan;
     this.#client = client;
     this.#signals = signals;
     this.#guard = guard;
     this.#log = log;
+    this.#service = service;
     this.#election = client.election(plan.election, { ttlMs: plan.timings.ttlMs });
     const { hooks: commands, hookTimeoutMs: timeoutMs, election } = plan;
     this.#hooks = new Hooks({ commands, timeoutMs, election, env: this.#env, log, guard });
     this.#standby = this.#newStandby();
+    this.#health = this.#newHealth();
   }
 
   /** The guard had to kill the program. */
@@ -75,18 +86,14 @@ export class Supervisor {
 
   /** Takes part until told to stop, or the program's end is the end. Returns the exit code. */
   async run(): Promise<number> {
-    const onGranted = (message: unknown): void => {
-      const { leaseId, ttlMs } = message as SessionEvent;
-      this.#guard?.lease(leaseId, ttlMs);
-    };
-    subscribe("tenure:session:granted", onGranted);
     const followed = this.#hooks.has("on-leader-change") ? this.#follow() : Promise.resolve();
+    this.#health?.start();
     try {
       return await this.#takeTurns();
     } finally {
-      unsubscribe("tenure:session:granted", onGranted);
       this.#following.abort();
-      await this.#standby?.stop();
+      await Promise.all([this.#standby?.stop(), this.#health?.stop()]);
+      this.#service?.left();
       await followed;
       await this.#hooks.idle();
     }
@@ -95,12 +102,13 @@ export class Supervisor {
   async #takeTurns(): Promise<number> {
     for (let attempt = 0; ; attempt++) {
       this.#standby?.start();
-      const term = await this.#elected();
+      const term = await this.#electedWhileHealthy();
       if (term === undefined) return this.#signals.exitCode;
       const electedAt = systemClock.now();
       const { ending, exit } = await this.#lead(term);
       if (this.#signals.stop.aborted) return exit?.code ?? this.#signals.exitCode;
-      if (this.#plan.onExit === "exit") {
+      // Who was unfit stands again when it is fit.
+      if (this.#plan.onExit === "exit" && ending?.t !== "unhealthy") {
         if (ending?.t === "lost") return ExitCode.leadershipLost;
         if (exit !== undefined) return exit.code;
       }
@@ -110,8 +118,24 @@ export class Supervisor {
     }
   }
 
-  /** The next term, or undefined when the wait for it was stopped. */
-  async #elected(): Promise<Term | undefined> {
+  /** The next term, or undefined when the wait for it was stopped. A node that is not fit is not in the queue. */
+  async #electedWhileHealthy(): Promise<Term | undefined> {
+    const { stop } = this.#signals;
+    if (this.#health === undefined) return this.#elected(stop);
+    while (!stop.aborted) {
+      await this.#health.becomes(true, stop);
+      const leave = new AbortController();
+      void this.#health.becomes(false, leave.signal).then(() => leave.abort());
+      const term = await this.#elected(leave.signal);
+      leave.abort();
+      if (term !== undefined) return term;
+      this.#service?.left();
+    }
+    return undefined;
+  }
+
+  /** The next term, or undefined when the signal, or an order to stop, ended the wait for it. */
+  async #elected(leave: AbortSignal): Promise<Term | undefined> {
     const { electedWithinMs, value } = this.#plan;
     const limitMs = this.#electedBefore ? undefined : electedWithinMs;
     const timeout = new AbortController();
@@ -121,11 +145,11 @@ export class Supervisor {
       if (!this.#electedBefore) {
         await this.#client.ready({ signal: stop, ...(limitMs !== undefined && { timeoutMs: limitMs }) });
       }
-      const term = await this.#election.campaign(value, { signal: AbortSignal.any([stop, timeout.signal]) });
+      const term = await this.#election.campaign(value, { signal: AbortSignal.any([stop, leave, timeout.signal]) });
       this.#electedBefore = true;
       return term;
     } catch (error) {
-      if (stop.aborted) return undefined;
+      if (stop.aborted || leave.aborted) return undefined;
       if (TenureError.from(error).code !== "aborted") throw error;
       throw new CommandError(ExitCode.notElected, `not elected within ${(limitMs ?? 0) / 1000} s`);
     } finally {
@@ -142,16 +166,45 @@ export class Supervisor {
     }
     const watch = new TermWatch(term, timings, this.#signals, this.#guard);
     this.#watch = watch;
+    this.#service?.elected(term);
+    const over = new AbortController();
+    void this.#makeWayWhenUnfit(watch, over.signal);
     let outcome: Outcome;
     try {
       await this.#standby?.stop();
       outcome = await this.#promote(term, watch);
     } finally {
       this.#watch = undefined;
+      over.abort();
       watch[Symbol.dispose]();
     }
-    await this.#resign(term, outcome.ending);
+    const { ending, exit } = outcome;
+    const reason = endReason(ending, exit !== undefined, term.signal);
+    await this.#resign(term, ending);
+    this.#service?.over(reason);
     return outcome;
+  }
+
+  /** Steps down once this node is unfit and another one stands by: those in the queue are fit, as far as they look. */
+  async #makeWayWhenUnfit(watch: TermWatch, over: AbortSignal): Promise<void> {
+    const health = this.#health;
+    if (health === undefined) return;
+    while (!over.aborted && watch.ending === undefined) {
+      await health.becomes(false, over);
+      const others = over.aborted ? 0 : await this.#standbys();
+      // It may have recovered meanwhile.
+      if (others > 0 && !health.healthy) watch.unhealthy(`unhealthy: ${health.why}; another node stands by`);
+      await settledWithin(watch.ended, UNFIT_LOOK_MS);
+    }
+  }
+
+  /** How many others are in the queue; none, if that cannot be known. */
+  async #standbys(): Promise<number> {
+    try {
+      return (await this.#election.candidates()).filter(({ self }) => !self).length;
+    } catch {
+      return 0;
+    }
   }
 
   async #promote(term: Term, watch: TermWatch): Promise<Outcome> {
@@ -170,6 +223,7 @@ export class Supervisor {
     this.#log.note(ending === undefined ? `${this.#plan.command} ${exit?.text}; stepping down` : `${ending.reason}`);
     // The program is dead, so a deadline that passes now harms nobody.
     watch[Symbol.dispose]();
+    this.#service?.stopped();
     const reason = ending?.reason ?? `the program ${exit?.text}`;
     await this.#hooks.run("on-demote", { ...call, role: "standby", reason, signal: this.#signals.hurry });
     return outcome;
@@ -184,14 +238,17 @@ export class Supervisor {
       if (watch.ending !== undefined) return { ending: watch.ending, exit };
       const startedAt = systemClock.now();
       const program = this.#start(env);
+      this.#service?.promoted(() => program.running && watch.mayRun);
       if (exit === undefined) void this.#hooks.run("on-promote", { ...call, signal: this.#signals.hurry });
       await Promise.race([program.exited, watch.ended]);
       const ending = watch.ending;
+      this.#service?.stopping(endKind(ending));
       exit = await program.stop(this.#stopSignal, ending === undefined ? () => 0 : watch.graceMs);
       this.#signals.passOn = () => undefined;
       if (ending !== undefined) return { ending, exit };
       if (systemClock.now() - startedAt > AT_WORK_MS) restarts = 0;
       if (onExit !== "restart" || restarts >= maxRestarts) return { ending: undefined, exit };
+      this.#service?.restarting();
       const pauseMs = backoffMs(restarts, RESTART_BOUNDS, systemRandom);
       this.#log.note(`${command} ${exit.text}; restarting it in ${Math.round(pauseMs)} ms`);
       await settledWithin(watch.ended, pauseMs);
@@ -199,13 +256,14 @@ export class Supervisor {
   }
 
   #start(env: Readonly<Record<string, string>>): ProcessTree {
-    const { command: what, file, args, cgroupParent } = this.#plan;
+    const { command: what, file, args, stdin, containment } = this.#plan;
     const program = new ProcessTree({
       what,
       file,
       args,
       env: { ...this.#env, ...env },
-      cgroupParent,
+      stdin,
+      containment,
       log: this.#log,
       guard: this.#guard,
     });
@@ -254,15 +312,23 @@ export class Supervisor {
     }
   }
 
+  #newHealth(): Health | undefined {
+    const { health } = this.#plan;
+    if (health === undefined) return undefined;
+    const context = { env: this.#env, log: this.#log, guard: this.#guard };
+    return new Health({ check: healthCheck(health.question, context), times: health.times, log: this.#log });
+  }
+
   #newStandby(): Standby | undefined {
-    const { standbyCommand, stopSignal, timings, election, cgroupParent } = this.#plan;
+    const { standbyCommand, stopSignal, timings, election, stdin, containment } = this.#plan;
     if (standbyCommand === undefined) return undefined;
     const tree = {
       what: "the standby program",
       file: "/bin/sh",
       args: ["-c", standbyCommand],
       env: { ...this.#env, TENURE_ELECTION: election },
-      cgroupParent,
+      stdin,
+      containment,
       log: this.#log,
       guard: this.#guard,
     };

@@ -1,7 +1,7 @@
 import { systemClock } from "@tenure/etcd/runtime";
 import { TenureError, type Term } from "tenure";
-import type { GuardLink } from "./guard-link.ts";
-import type { Signals } from "./signals.ts";
+import type { ServiceGuard } from "./guard-link.ts";
+import type { Orders } from "./signals.ts";
 import type { Timings } from "./timings.ts";
 
 /** Why the program has to end. */
@@ -12,13 +12,19 @@ export interface Ending {
     /** The term is over, or may be soon. */
     | "lost"
     /** Somebody asked for a transfer, which is done when the program has ended. */
-    | "transferred";
+    | "transferred"
+    /** This node is not fit to lead, and another one stands by. */
+    | "unhealthy";
   /** The same for people. */
   readonly reason: string;
 }
 
-/** The lease is looked at so often: the guard has to hear of every keep-alive, and nothing tells us of them. */
-const BEAT_MS = 250;
+/**
+ * So many times in a TTL the lease is looked at, and once a second: the guard has to hear of every keep-alive, and
+ * nothing tells us of them.
+ */
+const BEATS = 12;
+const LONGEST_BEAT_MS = 1000;
 
 /** Watches a term for what ends it, and knows how long the program may take to stop. */
 export class TermWatch implements Disposable {
@@ -26,8 +32,8 @@ export class TermWatch implements Disposable {
   readonly ended: Promise<Ending>;
   readonly #term: Term;
   readonly #timings: Timings;
-  readonly #signals: Signals;
-  readonly #guard: GuardLink | undefined;
+  readonly #signals: Orders;
+  readonly #guard: ServiceGuard | undefined;
   readonly #settle: (ending: Ending) => void;
   #ending: Ending | undefined;
   #stopBy: number | undefined;
@@ -36,7 +42,7 @@ export class TermWatch implements Disposable {
   #cancelBeat: () => void = () => undefined;
   #disposed = false;
 
-  constructor(term: Term, timings: Timings, signals: Signals, guard: GuardLink | undefined) {
+  constructor(term: Term, timings: Timings, signals: Orders, guard: ServiceGuard | undefined) {
     this.#term = term;
     this.#timings = timings;
     this.#signals = signals;
@@ -61,6 +67,13 @@ export class TermWatch implements Disposable {
     return this.#term.held;
   }
 
+  /** Whether the program need not stop yet, by the clock at this instant; merely looks. */
+  get mayRun(): boolean {
+    const { held, provenForMs } = this.#term;
+    const told = this.#ending !== undefined || this.#signals.stop.aborted;
+    return !told && !this.#disposed && held && provenForMs > this.#timings.stopAtMs;
+  }
+
   /** Milliseconds until whatever still runs has to be killed. */
   readonly graceMs = (): number => {
     this.#look();
@@ -68,6 +81,11 @@ export class TermWatch implements Disposable {
     if (this.#signals.hurry.aborted) return 0;
     return Math.max(0, Math.min(this.#killAt, this.#stopBy ?? Infinity) - now);
   };
+
+  /** This node is not fit to lead, and another one is. */
+  unhealthy(why: string): void {
+    this.#end("unhealthy", why);
+  }
 
   /** The guard has killed everything: the deadline had passed. */
   overdue(): void {
@@ -86,7 +104,8 @@ export class TermWatch implements Disposable {
   readonly #look = (): void => {
     if (this.#disposed) return;
     this.#cancelBeat();
-    const { stopAtMs, killMarginMs } = this.#timings;
+    const { ttlMs, stopAtMs, killMarginMs } = this.#timings;
+    const beatMs = Math.min(LONGEST_BEAT_MS, ttlMs / BEATS);
     const { provenForMs } = this.#term;
     const now = systemClock.now();
     if (provenForMs > 0) {
@@ -97,8 +116,8 @@ export class TermWatch implements Disposable {
     if (this.#ending === undefined && this.#killAt - now <= stopAtMs - killMarginMs) {
       this.#end("lost", "no keep-alive was answered in time");
     }
-    const untilStopMs = this.#ending === undefined ? this.#killAt - now - (stopAtMs - killMarginMs) : BEAT_MS;
-    this.#cancelBeat = systemClock.after(Math.min(BEAT_MS, untilStopMs), this.#look);
+    const untilStopMs = this.#ending === undefined ? this.#killAt - now - (stopAtMs - killMarginMs) : beatMs;
+    this.#cancelBeat = systemClock.after(Math.min(beatMs, untilStopMs), this.#look);
   };
 
   /** Derives why the program has to end from the term and the signals. */
@@ -111,8 +130,8 @@ export class TermWatch implements Disposable {
       if (error.sessionEnd === undefined || error.sessionEnd === "revoked") this.#killAt = -Infinity;
       this.#end("lost", error.message);
     }
-    const { name } = this.#signals;
-    if (name !== undefined) this.#end("stopped", `${name} was received`);
+    const { stop, why } = this.#signals;
+    if (stop.aborted) this.#end("stopped", why);
   }
 
   #end(t: Ending["t"], reason: string): void {

@@ -5,12 +5,15 @@ export const GrpcCode = {
   invalidArgument: 3,
   deadlineExceeded: 4,
   notFound: 5,
+  permissionDenied: 7,
   resourceExhausted: 8,
   failedPrecondition: 9,
   outOfRange: 11,
   unimplemented: 12,
   internal: 13,
   unavailable: 14,
+  dataLoss: 15,
+  unauthenticated: 16,
 } as const;
 
 /** A refusal, as a client of etcd sees it: the gRPC status code and etcd's own text, which clients match on. */
@@ -40,7 +43,31 @@ export type Refusal =
   | "leaseNotFound"
   | "leaseExists"
   | "leaseTtlTooLarge"
+  | "noSpace"
+  | "corrupt"
+  | "rootUserNotExist"
+  | "rootRoleNotExist"
+  | "userAlreadyExist"
+  | "userEmpty"
+  | "userNotFound"
+  | "roleAlreadyExist"
+  | "roleNotFound"
+  | "roleEmpty"
+  | "authFailed"
+  | "noPasswordUser"
+  | "permissionNotGiven"
+  | "permissionDenied"
+  | "roleNotGranted"
+  | "permissionNotGranted"
   | "authNotEnabled"
+  | "invalidAuthToken"
+  | "invalidAuthMgmt"
+  | "authOldRevision"
+  | "memberBadUrls"
+  | "memberNotFound"
+  | "memberNotLearner"
+  | "memberNotEnoughStarted"
+  | "badLeaderTransferee"
   | "stopped";
 
 const REFUSALS: Readonly<Record<Refusal, readonly [code: number, message: string]>> = {
@@ -57,7 +84,33 @@ const REFUSALS: Readonly<Record<Refusal, readonly [code: number, message: string
   leaseNotFound: [GrpcCode.notFound, "etcdserver: requested lease not found"],
   leaseExists: [GrpcCode.failedPrecondition, "etcdserver: lease already exists"],
   leaseTtlTooLarge: [GrpcCode.outOfRange, "etcdserver: too large lease TTL"],
+  noSpace: [GrpcCode.resourceExhausted, "etcdserver: mvcc: database space exceeded"],
+  corrupt: [GrpcCode.dataLoss, "etcdserver: corrupt cluster"],
+  rootUserNotExist: [GrpcCode.failedPrecondition, "etcdserver: root user does not exist"],
+  rootRoleNotExist: [GrpcCode.failedPrecondition, "etcdserver: root user does not have root role"],
+  userAlreadyExist: [GrpcCode.failedPrecondition, "etcdserver: user name already exists"],
+  userEmpty: [GrpcCode.invalidArgument, "etcdserver: user name is empty"],
+  userNotFound: [GrpcCode.failedPrecondition, "etcdserver: user name not found"],
+  roleAlreadyExist: [GrpcCode.failedPrecondition, "etcdserver: role name already exists"],
+  roleNotFound: [GrpcCode.failedPrecondition, "etcdserver: role name not found"],
+  roleEmpty: [GrpcCode.invalidArgument, "etcdserver: role name is empty"],
+  authFailed: [GrpcCode.invalidArgument, "etcdserver: authentication failed, invalid user ID or password"],
+  // etcd has no status for this one.
+  noPasswordUser: [GrpcCode.unknown, "auth: authentication failed, password was given for no password user"],
+  permissionNotGiven: [GrpcCode.invalidArgument, "etcdserver: permission not given"],
+  permissionDenied: [GrpcCode.permissionDenied, "etcdserver: permission denied"],
+  roleNotGranted: [GrpcCode.failedPrecondition, "etcdserver: role is not granted to the user"],
+  permissionNotGranted: [GrpcCode.failedPrecondition, "etcdserver: permission is not granted to the role"],
   authNotEnabled: [GrpcCode.failedPrecondition, "etcdserver: authentication is not enabled"],
+  invalidAuthToken: [GrpcCode.unauthenticated, "etcdserver: invalid auth token"],
+  invalidAuthMgmt: [GrpcCode.invalidArgument, "etcdserver: invalid auth management"],
+  authOldRevision: [GrpcCode.invalidArgument, "etcdserver: revision of auth store is old"],
+  memberBadUrls: [GrpcCode.invalidArgument, "etcdserver: given member URLs are invalid"],
+  memberNotFound: [GrpcCode.notFound, "etcdserver: member not found"],
+  memberNotLearner: [GrpcCode.failedPrecondition, "etcdserver: can only promote a learner member"],
+  // etcd means to send another status and does not.
+  memberNotEnoughStarted: [GrpcCode.unknown, "etcdserver: re-configuration failed due to not enough started members"],
+  badLeaderTransferee: [GrpcCode.failedPrecondition, "etcdserver: bad leader transferee"],
   stopped: [GrpcCode.unavailable, "etcdserver: server stopped"],
 };
 
@@ -65,4 +118,16 @@ const REFUSALS: Readonly<Record<Refusal, readonly [code: number, message: string
 export function refusal(name: Refusal): EtcdServerError {
   const [code, message] = REFUSALS[name];
   return new EtcdServerError(code, message);
+}
+
+/** The refusal of a method that makes no sense in one process. */
+export function unsupported(method: string): EtcdServerError {
+  const message = `${method} is not supported by the embedded etcd, which is one process: run etcd itself`;
+  return new EtcdServerError(GrpcCode.unimplemented, message);
+}
+
+/** An error of authentication as some methods of etcd pass it on: in its inner words, with no status of its own. */
+export function unmapped(error: unknown): unknown {
+  if (!(error instanceof EtcdServerError)) return error;
+  return new EtcdServerError(GrpcCode.unknown, error.message.replace(/^etcdserver: /, "auth: "));
 }

@@ -1,8 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import {
-  type AlarmRequest,
-  type AlarmResponse,
-  AlarmResponseSchema,
   type CompactionRequest,
   type CompactionResponse,
   CompactionResponseSchema,
@@ -22,31 +19,41 @@ import {
   type LeaseTimeToLiveRequest,
   type LeaseTimeToLiveResponse,
   LeaseTimeToLiveResponseSchema,
-  type MemberListResponse,
-  MemberListResponseSchema,
   type PutRequest,
   type PutResponse,
   type RangeRequest,
   type RangeResponse,
   type ResponseHeader,
   ResponseHeaderSchema,
-  type StatusResponse,
-  StatusResponseSchema,
   type TxnRequest,
   type TxnResponse,
 } from "@tenure/etcd/rpc";
 import type { Clock, Random } from "@tenure/etcd/runtime";
 
+import { AlarmStore } from "./alarm-store.ts";
+import {
+  checkDeleteAuth,
+  checkLeasePuts,
+  checkLeaseReads,
+  checkPutAuth,
+  checkRangeAuth,
+  checkTxnAuth,
+} from "./apply-auth.ts";
+import { AuthService } from "./auth-service.ts";
+import { ANONYMOUS, AuthStore, type Caller } from "./auth-store.ts";
+import { ClusterService } from "./cluster.ts";
 import { refusal } from "./errors.ts";
+import type { Inside } from "./inside.ts";
 import { keyToBytes } from "./key-range.ts";
 import { KvStore } from "./kvstore.ts";
 import { type Lease, Lessor, sortedKeys } from "./lessor.ts";
+import { MaintenanceService } from "./maintenance.ts";
 import { checkPut, executeDeleteRange, executePut } from "./put.ts";
 import { executeRange } from "./range.ts";
 import { checkDeleteRequest, checkPutRequest, checkRangeRequest, checkTxnRequest } from "./request-checks.ts";
 import { executeTxn } from "./txn.ts";
 import { WatchableStore } from "./watchable-store.ts";
-import { type WatchSink, WatchStream } from "./watch-stream.ts";
+import { type WatchQuota, type WatchSink, WatchStream } from "./watch-stream.ts";
 
 /** What an {@link EtcdServer} is made of. */
 export interface EtcdServerOptions {
@@ -59,15 +66,14 @@ export interface EtcdServerOptions {
   readonly firstRevision?: bigint;
   /** Where clients reach the server, as the member list shows it. None by default. */
   readonly clientUrls?: readonly string[];
+  /** How long a token of authentication lives after its last use. Default: 300,000 ms. */
+  readonly authTokenTtlMs?: number | undefined;
+  /** Watches of one stream. No limit by default. */
+  readonly maxWatchesPerStream?: number | undefined;
+  /** Watches of all streams together. No limit by default. */
+  readonly maxWatches?: number | undefined;
 }
 
-/** The etcd release whose behaviour is followed, as clients are told. */
-export const ETCD_VERSION = "3.5.21";
-
-/** The name of the one member, by which tools know that this is not etcd. */
-export const MEMBER_NAME = "tenure-embed";
-/** etcd's default. Nothing listens there: a cluster of one has no peers. */
-const PEER_URL = "http://localhost:2380";
 /** What a fresh etcd of one member shows. */
 const RAFT_TERM = 2n;
 const ID_BITS = 63;
@@ -83,17 +89,23 @@ const PROGRESS_INTERVAL_MS = 600_000;
  * million are made each second. A revision before the first is therefore no mistake of a client, and reads as the
  * start of history, when nothing existed yet.
  *
- * Each method throws `EtcdServerError` for what etcd refuses, with nothing changed.
+ * Each method throws `EtcdServerError` for what etcd refuses, with nothing changed. Who asks is told by the caller, of
+ * whom something is wanted only while authentication is on.
  */
 export class EtcdServer {
+  readonly auth: AuthService;
+  readonly cluster: ClusterService;
+  readonly maintenance: MaintenanceService;
   readonly #clock: Clock;
   readonly #clusterId: bigint;
   readonly #memberId: bigint;
-  readonly #clientUrls: readonly string[];
+  readonly #alarms = new AlarmStore();
+  readonly #authStore: AuthStore;
   readonly #lessor: Lessor;
   readonly #store: KvStore;
   readonly #watchable: WatchableStore;
   readonly #watchStreams = new Set<WatchStream>();
+  readonly #watchQuota: WatchQuota;
   #progressDueMs: number;
   /** Writes taken so far: stands for the index of the Raft log. */
   #raftIndex = 1n;
@@ -102,22 +114,41 @@ export class EtcdServer {
     this.#clock = options.clock;
     this.#clusterId = nonZeroId(options.random);
     this.#memberId = nonZeroId(options.random);
-    this.#clientUrls = options.clientUrls ?? [];
+    const { clock, random, clientUrls = [], authTokenTtlMs } = options;
+    this.#authStore = new AuthStore({ clock, random, tokenTtlMs: authTokenTtlMs });
     this.#lessor = new Lessor(options.clock, options.random);
     this.#store = new KvStore(firstRevision(options), this.#lessor);
     this.#watchable = new WatchableStore(this.#store);
+    const { maxWatchesPerStream = Infinity, maxWatches = Infinity } = options;
+    this.#watchQuota = { maxPerStream: maxWatchesPerStream, max: maxWatches, used: 0 };
     this.#progressDueMs = options.clock.now() + PROGRESS_INTERVAL_MS;
+    const host = { header: () => this.#header(), nextIndex: () => (this.#raftIndex += 1n) };
+    this.auth = new AuthService(this.#authStore, host);
+    const own = { auth: this.#authStore, memberId: this.#memberId };
+    this.cluster = new ClusterService({ ...own, clientUrls, header: () => this.#header(0) });
+    this.maintenance = new MaintenanceService({
+      ...own,
+      alarms: this.#alarms,
+      store: this.#store,
+      lessor: this.#lessor,
+      raftTerm: RAFT_TERM,
+      header: () => this.#header(),
+      raftIndex: () => this.#raftIndex,
+    });
   }
 
   /** KV.Range. */
-  range(request: RangeRequest): RangeResponse {
+  range(request: RangeRequest, caller: Caller = ANONYMOUS): RangeResponse {
     checkRangeRequest(request);
+    checkRangeAuth(this.#authStore, this.#authStore.infoOf(caller), request);
     return this.#withHeader(executeRange(this.#store, request));
   }
 
   /** KV.Put. */
-  put(request: PutRequest): PutResponse {
+  put(request: PutRequest, caller: Caller = ANONYMOUS): PutResponse {
     checkPutRequest(request);
+    checkPutAuth(this.#authStore, this.#authStore.infoOf(caller), this.#lessor, request);
+    this.#alarms.checkGrowth();
     checkPut(this.#store, this.#lessor, request);
     const response = executePut(this.#store, request);
     this.#commit();
@@ -125,31 +156,42 @@ export class EtcdServer {
   }
 
   /** KV.DeleteRange. */
-  deleteRange(request: DeleteRangeRequest): DeleteRangeResponse {
+  deleteRange(request: DeleteRangeRequest, caller: Caller = ANONYMOUS): DeleteRangeResponse {
     checkDeleteRequest(request);
+    checkDeleteAuth(this.#authStore, this.#authStore.infoOf(caller), request);
+    this.#alarms.checkChange();
     const response = executeDeleteRange(this.#store, request);
     this.#commit();
     return this.#withHeader(response);
   }
 
   /** KV.Txn. */
-  txn(request: TxnRequest): TxnResponse {
+  txn(request: TxnRequest, caller: Caller = ANONYMOUS): TxnResponse {
     checkTxnRequest(request);
+    checkTxnAuth(this.#authStore, this.#authStore.infoOf(caller), this.#lessor, request);
+    this.#alarms.checkTxn(request);
     const response = executeTxn(this.#store, this.#lessor, request);
     this.#commit();
     return this.#withHeader(response);
   }
 
-  /** KV.Compact. */
-  compact(request: CompactionRequest): CompactionResponse {
+  /** KV.Compact, which is root's. */
+  compact(request: CompactionRequest, caller: Caller = ANONYMOUS): CompactionResponse {
+    this.#authStore.checkAdmin(this.#authStore.infoOf(caller));
+    this.#alarms.checkChange();
     this.#store.compact(Number(request.revision));
     this.#raftIndex += 1n;
     return create(CompactionResponseSchema, { header: this.#header() });
   }
 
   /** Opens a stream of the Watch service. Whoever opens it closes it. */
-  openWatch(sink: WatchSink): WatchStream {
-    const stream = new WatchStream(this.#watchable, (revision) => this.#header(revision), sink);
+  openWatch(sink: WatchSink, caller: Caller = ANONYMOUS): WatchStream {
+    const stream = new WatchStream(this.#watchable, {
+      header: (revision) => this.#header(revision),
+      permit: (request) => checkRangeAuth(this.#authStore, this.#authStore.infoOf(caller), request),
+      sink,
+      quota: this.#watchQuota,
+    });
     this.#watchStreams.add(stream);
     return stream;
   }
@@ -161,7 +203,9 @@ export class EtcdServer {
   }
 
   /** Lease.LeaseGrant. */
-  leaseGrant(request: LeaseGrantRequest): LeaseGrantResponse {
+  leaseGrant(request: LeaseGrantRequest, caller: Caller = ANONYMOUS): LeaseGrantResponse {
+    this.#authStore.checkCaller(caller);
+    this.#alarms.checkGrowth();
     const lease = this.#lessor.grant(request.ID, Number(request.TTL));
     this.#raftIndex += 1n;
     return create(LeaseGrantResponseSchema, {
@@ -172,13 +216,18 @@ export class EtcdServer {
   }
 
   /** Lease.LeaseRevoke. */
-  leaseRevoke(request: LeaseRevokeRequest): LeaseRevokeResponse {
+  leaseRevoke(request: LeaseRevokeRequest, caller: Caller = ANONYMOUS): LeaseRevokeResponse {
+    this.#authStore.checkCaller(caller);
+    checkLeasePuts(this.#authStore, this.#authStore.infoOf(caller), this.#lessor.lookup(request.ID));
+    this.#alarms.checkChange();
     if (!this.#endLease(request.ID)) throw refusal("leaseNotFound");
     return create(LeaseRevokeResponseSchema, { header: this.#header() });
   }
 
   /** One request and answer of Lease.LeaseKeepAlive. A TTL of 0 says that the lease is gone. */
-  leaseKeepAlive(request: LeaseKeepAliveRequest): LeaseKeepAliveResponse {
+  leaseKeepAlive(request: LeaseKeepAliveRequest, caller: Caller = ANONYMOUS): LeaseKeepAliveResponse {
+    this.#authStore.checkCaller(caller);
+    checkLeasePuts(this.#authStore, this.#authStore.infoOf(caller), this.#lessor.lookup(request.ID));
     // The header is made before the renewal: a lease that a later revision ends must not seem to be alive at that one.
     const header = this.#header();
     const lease = this.#lessor.renew(request.ID);
@@ -192,9 +241,11 @@ export class EtcdServer {
   }
 
   /** Lease.LeaseTimeToLive. A TTL of -1 says that there is no such lease. */
-  leaseTimeToLive(request: LeaseTimeToLiveRequest): LeaseTimeToLiveResponse {
+  leaseTimeToLive(request: LeaseTimeToLiveRequest, caller: Caller = ANONYMOUS): LeaseTimeToLiveResponse {
+    this.#authStore.checkCaller(caller);
     const header = this.#header();
     const lease = this.#lessor.lookup(request.ID);
+    if (request.keys) checkLeaseReads(this.#authStore, this.#authStore.infoOf(caller), lease);
     if (lease === undefined) return create(LeaseTimeToLiveResponseSchema, { header, ID: request.ID, TTL: -1n });
     return create(LeaseTimeToLiveResponseSchema, {
       header,
@@ -205,45 +256,35 @@ export class EtcdServer {
     });
   }
 
-  /** Lease.LeaseLeases. */
-  leaseLeases(): LeaseLeasesResponse {
+  /** Lease.LeaseLeases: refused when one of them is on a key that the caller may not read. */
+  leaseLeases(caller: Caller = ANONYMOUS): LeaseLeasesResponse {
+    this.#authStore.checkCaller(caller);
+    const info = this.#authStore.infoOf(caller);
+    for (const lease of this.#lessor.list()) checkLeaseReads(this.#authStore, info, lease);
     const leases = this.#lessor.list().map(({ id }: Lease) => ({ ID: id }));
     return create(LeaseLeasesResponseSchema, { header: this.#header(), leases });
-  }
-
-  /** Cluster.MemberList: this server alone. As etcd's, the answer has no revision. */
-  memberList(): MemberListResponse {
-    const clientURLs = [...this.#clientUrls];
-    const member = { ID: this.#memberId, name: MEMBER_NAME, peerURLs: [PEER_URL], clientURLs };
-    return create(MemberListResponseSchema, { header: this.#header(0), members: [member] });
-  }
-
-  /** Maintenance.Status. */
-  status(): StatusResponse {
-    const dbSize = BigInt(this.#store.bytes);
-    return create(StatusResponseSchema, {
-      header: this.#header(),
-      version: ETCD_VERSION,
-      dbSize,
-      dbSizeInUse: dbSize,
-      leader: this.#memberId,
-      raftIndex: this.#raftIndex,
-      raftAppliedIndex: this.#raftIndex,
-      raftTerm: RAFT_TERM,
-    });
-  }
-
-  /** Maintenance.Alarm: there is never one. */
-  alarm(_request: AlarmRequest): AlarmResponse {
-    return create(AlarmResponseSchema, { header: this.#header() });
   }
 
   /** Ends the leases that have run out, never early. To be called every 500 ms, as often as etcd looks. */
   tick(): void {
     for (const lease of this.#lessor.expired()) this.#endLease(lease.id);
+    this.#authStore.tick();
     if (this.#clock.now() < this.#progressDueMs) return;
     this.#progressDueMs = this.#clock.now() + PROGRESS_INTERVAL_MS;
     for (const stream of this.#watchStreams) stream.reportProgress();
+  }
+
+  /** What it is made of: for the test kit alone. */
+  get inside(): Inside {
+    return {
+      memberId: this.#memberId,
+      alarms: this.#alarms,
+      authStore: this.#authStore,
+      lessor: this.#lessor,
+      store: this.#store,
+      watchStreams: this.#watchStreams,
+      endLease: (id) => this.#endLease(id),
+    };
   }
 
   /** Forgets a lease and deletes its keys, all in one revision. Returns false when there is no such lease. */

@@ -4,6 +4,8 @@ import { type KeyRange, keyToBytes } from "./key-range.ts";
 export interface Version {
   /** Revision of the change. */
   readonly modRevision: number;
+  /** Place of the change among those of its revision, from 0. */
+  readonly subRevision: number;
   /** Revision at which the key came into being; 0 for a deletion. */
   readonly createRevision: number;
   /** Number of changes since the key came into being, this one included; 0 marks a deletion. */
@@ -30,6 +32,11 @@ export class KeyHistory {
     if (latest === undefined) return undefined;
     if (latest.modRevision <= revision) return live(latest);
     return live(this.#versions[this.#countUpTo(revision) - 1]);
+  }
+
+  /** All that is remembered, oldest first, deletions included. */
+  get versions(): readonly Version[] {
+    return this.#versions;
   }
 
   append(version: Version): void {

@@ -31,6 +31,7 @@ export interface LeaseAttachments {
   detach(lease: bigint, key: string): void;
 }
 
+const ALL_KEYS: KeyRange = { kind: "range", start: "", end: undefined };
 const NO_LEASE = 0n;
 const NO_VALUE = new Uint8Array(0);
 /** Before the first compaction, so that no revision is below it. */
@@ -126,6 +127,7 @@ export class KvStore {
     const modRevision = this.#revision + 1;
     this.#append(history, {
       modRevision,
+      subRevision: this.#uncommitted.length,
       createRevision: previous?.createRevision ?? modRevision,
       version: (previous?.version ?? 0) + 1,
       value,
@@ -141,6 +143,7 @@ export class KvStore {
     for (const { history, version } of items) {
       this.#append(history, {
         modRevision,
+        subRevision: this.#uncommitted.length,
         createRevision: 0,
         version: 0,
         value: NO_VALUE,
@@ -173,6 +176,28 @@ export class KvStore {
       last = next;
     }
     return this.#log.slice(from, to);
+  }
+
+  /**
+   * What a store keeps that holds everything up to `revision`: all changes since the last compaction, and of those
+   * before it the states that are still in force at `revision`. In order of the changes.
+   */
+  history(revision: number): readonly Change[] {
+    const histories = this.#index.select(ALL_KEYS);
+    // As etcd, which takes no state in force for no compaction.
+    const isEmpty = histories.every((history) => history.at(revision) === undefined);
+    const changes: Change[] = [];
+    for (const history of histories) {
+      const inForce = history.at(revision);
+      for (const version of history.versions) {
+        if (version.modRevision > revision) break;
+        const isRecent = version.modRevision > this.#compactRevision;
+        if (isRecent || isEmpty || version === inForce) changes.push({ history, version });
+      }
+    }
+    return changes.toSorted(
+      ({ version: a }, { version: b }) => a.modRevision - b.modRevision || a.subRevision - b.subRevision,
+    );
   }
 
   /**

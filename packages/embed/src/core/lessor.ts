@@ -66,6 +66,11 @@ export class Lessor implements LeaseAttachments {
     return lease;
   }
 
+  /** Gives every lease its full TTL again and some time more, as etcd does when a member becomes its leader. */
+  extendAll(byMs: number): void {
+    for (const lease of this.#leases.values()) lease.expiresAtMs = this.#clock.now() + lease.ttlSeconds * 1000 + byMs;
+  }
+
   /** Whole seconds left, rounded down; 0 when the lease has run out and waits to be ended. */
   remainingSeconds(lease: Lease): number {
     return Math.max(0, Math.floor(this.#remainingMs(lease) / 1000));

@@ -16,9 +16,23 @@ import { innerHeader, keyValue } from "./messages.ts";
 
 /** Throws what executing the request would throw, before anything is written. */
 export function checkPut(store: KvStore, lessor: Lessor, request: PutRequest): void {
-  if (request.lease !== 0n && lessor.lookup(request.lease) === undefined) throw refusal("leaseNotFound");
-  if (!request.ignoreValue && !request.ignoreLease) return;
-  if (store.latest(keyFromBytes(request.key)) === undefined) throw refusal("keyNotFound");
+  checkLease(lessor, request);
+  checkPrevious(store, request);
+}
+
+/** The same for a put of a transaction, in which etcd looks for the key first. */
+export function checkPutOfTxn(store: KvStore, lessor: Lessor, request: PutRequest): void {
+  checkPrevious(store, request);
+  checkLease(lessor, request);
+}
+
+function checkLease(lessor: Lessor, { lease }: PutRequest): void {
+  if (lease !== 0n && lessor.lookup(lease) === undefined) throw refusal("leaseNotFound");
+}
+
+function checkPrevious(store: KvStore, { key, ignoreValue, ignoreLease }: PutRequest): void {
+  if (!ignoreValue && !ignoreLease) return;
+  if (store.latest(keyFromBytes(key)) === undefined) throw refusal("keyNotFound");
 }
 
 /** Writes one key; the request has passed {@link checkPut}. */

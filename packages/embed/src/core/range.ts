@@ -73,6 +73,8 @@ function filterItems(items: Item[], request: RangeRequest): Item[] {
 function sortItems(items: Item[], request: RangeRequest): Item[] {
   const { sortTarget, sortOrder } = request;
   if (sortTarget === SortTarget.KEY && sortOrder !== SortOrder.DESCEND) return items;
+  // As etcd: an order that this server does not know is none.
+  if (!Object.values<number>(SortOrder).includes(sortOrder)) return items;
   const ascending = comparatorOf(sortTarget);
   return items.sort(sortOrder === SortOrder.DESCEND ? (a, b) => ascending(b, a) : ascending);
 }

@@ -16,7 +16,7 @@ import { keyRange } from "./key-range.ts";
 import type { KvStore } from "./kvstore.ts";
 import type { Lessor } from "./lessor.ts";
 import { innerHeader } from "./messages.ts";
-import { checkPut, executeDeleteRange, executePut } from "./put.ts";
+import { checkPutOfTxn, executeDeleteRange, executePut } from "./put.ts";
 import { checkRange, executeRange } from "./range.ts";
 
 /** One operation of the branch a transaction takes. */
@@ -32,6 +32,7 @@ const NO_VALUE = new Uint8Array(0);
 /** What a compare sees where there is no key. */
 const MISSING: Version = {
   modRevision: 0,
+  subRevision: 0,
   createRevision: 0,
   version: 0,
   value: NO_VALUE,
@@ -62,21 +63,17 @@ function planTxn(store: KvStore, request: TxnRequest): Plan {
   return { succeeded, ops };
 }
 
+/** As etcd: all puts before all reads, which decides whose refusal is the answer. */
 function checkPlan(store: KvStore, lessor: Lessor, plan: Plan): void {
-  for (const op of plan.ops) {
-    switch (op.case) {
-      case "requestRange":
-        checkRange(store, op.value);
-        break;
-      case "requestPut":
-        checkPut(store, lessor, op.value);
-        break;
-      case "nested":
-        checkPlan(store, lessor, op.value);
-        break;
-      case "requestDeleteRange":
-        break;
-    }
+  const ops = [...flatOps(plan)];
+  for (const op of ops) if (op.case === "requestPut") checkPutOfTxn(store, lessor, op.value);
+  for (const op of ops) if (op.case === "requestRange") checkRange(store, op.value);
+}
+
+function* flatOps({ ops }: Plan): Generator<PlannedOp> {
+  for (const op of ops) {
+    if (op.case === "nested") yield* flatOps(op.value);
+    else yield op;
   }
 }
 

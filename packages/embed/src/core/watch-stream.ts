@@ -10,7 +10,7 @@ import {
   WatchResponseSchema,
 } from "@tenure/etcd/rpc";
 
-import { refusal } from "./errors.ts";
+import { EtcdServerError, GrpcCode, refusal } from "./errors.ts";
 import { keyRange, type KeyRange } from "./key-range.ts";
 import { MAX_REQUEST_BYTES } from "./request-checks.ts";
 import type { WatchableStore, Watcher, WatchSpec } from "./watchable-store.ts";
@@ -29,25 +29,51 @@ const EVENT_OVERHEAD_BYTES = 128;
 const DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream";
 const EMPTY_RANGE = "mvcc: watcher range is empty";
 
+/** The names Go has for the statuses of refused watches. */
+const CODE_NAMES: Readonly<Record<number, string>> = {
+  [GrpcCode.invalidArgument]: "InvalidArgument",
+  [GrpcCode.permissionDenied]: "PermissionDenied",
+  [GrpcCode.unauthenticated]: "Unauthenticated",
+};
+
 interface Watch {
   readonly watcher: Watcher;
   /** Whether the client asked for a progress answer now and then, and the last period passed without an event. */
   progress: "not-wanted" | "idle" | "active";
 }
 
+/** What a stream needs of the server around it. */
+export interface WatchStreamHost {
+  readonly header: (revision: number) => ResponseHeader;
+  /** Throws `EtcdServerError` unless whoever opened the stream may watch this. */
+  readonly permit: (request: WatchCreateRequest) => void;
+  readonly sink: WatchSink;
+  readonly quota: WatchQuota;
+}
+
+/** How many watches there may be, and are. Shared by all streams of a server. */
+export interface WatchQuota {
+  readonly maxPerStream: number;
+  readonly max: number;
+  used: number;
+}
+
 /** One stream of the Watch service: any number of watches that share an order of answers. */
 export class WatchStream {
   readonly #store: WatchableStore;
-  readonly #header: (revision: number) => ResponseHeader;
-  readonly #sink: WatchSink;
+  readonly #host: WatchStreamHost;
   readonly #watches = new Map<bigint, Watch>();
   #nextId = 0n;
   #full = false;
 
-  constructor(store: WatchableStore, header: (revision: number) => ResponseHeader, sink: WatchSink) {
+  constructor(store: WatchableStore, host: WatchStreamHost) {
     this.#store = store;
-    this.#header = header;
-    this.#sink = sink;
+    this.#host = host;
+  }
+
+  /** Its watches by their ids. */
+  get watchers(): ReadonlyMap<bigint, Watcher> {
+    return new Map([...this.#watches].map(([id, { watcher }]) => [id, watcher]));
   }
 
   /** Does what the client asks: create, cancel, or tell the progress. Answers go to the sink before this returns. */
@@ -84,6 +110,7 @@ export class WatchStream {
 
   /** Ends all watches without an answer. */
   close(): void {
+    this.#host.quota.used -= this.#watches.size;
     for (const { watcher } of this.#watches.values()) this.#store.cancel(watcher);
     this.#watches.clear();
   }
@@ -100,6 +127,7 @@ export class WatchStream {
       events: (events, revision) => this.#sendEvents(id, events, revision, request.fragment),
       compacted: (compactRevision) => this.#sendCompacted(id, compactRevision),
     });
+    this.#host.quota.used += 1;
     this.#watches.set(id, { watcher, progress: request.progressNotify ? "idle" : "not-wanted" });
     this.#send({ watchId: id, created: true });
     this.#store.catchUp(watcher);
@@ -107,9 +135,25 @@ export class WatchStream {
 
   #problemOf(request: WatchCreateRequest, range: KeyRange): string | undefined {
     if (request.startRevision < 0n) return refusal("compacted").message;
+    const forbidden = this.#forbidden(request);
+    if (forbidden !== undefined) return forbidden;
     if (range.kind === "range" && range.end !== undefined && range.start >= range.end) return EMPTY_RANGE;
     if (request.watchId !== AUTO_WATCH_ID && this.#watches.has(request.watchId)) return DUPLICATE_ID;
+    const { maxPerStream, max, used } = this.#host.quota;
+    if (this.#watches.size >= maxPerStream) return `too many watches: a stream may have ${maxPerStream}`;
+    if (used >= max) return `too many watches: the server may have ${max}`;
     return undefined;
+  }
+
+  /** As etcd words it: with the name of the status in front. */
+  #forbidden(request: WatchCreateRequest): string | undefined {
+    try {
+      this.#host.permit(request);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof EtcdServerError)) throw error;
+      return `rpc error: code = ${CODE_NAMES[error.code]} desc = ${error.message}`;
+    }
   }
 
   #freeId(): bigint {
@@ -123,6 +167,7 @@ export class WatchStream {
     if (watch === undefined) return;
     this.#store.cancel(watch.watcher);
     this.#watches.delete(id);
+    this.#host.quota.used -= 1;
     this.#send({ watchId: id, canceled: true });
   }
 
@@ -151,8 +196,8 @@ export class WatchStream {
   }
 
   #send(fields: Partial<Omit<WatchResponse, "$typeName" | "header">>, revision: number = this.#store.revision): void {
-    const response = create(WatchResponseSchema, { ...fields, header: this.#header(revision) });
-    if (!this.#sink(response)) this.#full = true;
+    const response = create(WatchResponseSchema, { ...fields, header: this.#host.header(revision) });
+    if (!this.#host.sink(response)) this.#full = true;
   }
 }
 

@@ -25,6 +25,15 @@ describe("the first request of a connection", () => {
     expect((await headersOf(opening.t === "complete" ? opening.bytes : bytes))[":authority"]).toBe("127.0.0.1:24380");
   });
 
+  it("goes on without an acknowledgement that has crossed it", async () => {
+    const request = Buffer.from(ETCDCTL_REQUEST, "hex");
+    const [acknowledgement, rest] = [request.subarray(0, 9), request.subarray(9)];
+    const bytes = Buffer.concat([PREFACE, emptySettings(), rest]);
+    expect(readOpening(bytes, true).t).toBe("partial");
+    const opening = readOpening(Buffer.concat([bytes, acknowledgement]), true);
+    expect(opening).toEqual(readOpening(bytes, false));
+  });
+
   it("loses the scheme of its authority, however it is written, and nothing else", async () => {
     const port = fc.integer({ min: 1, max: 65_535 });
     const host = fc.stringMatching(/^[a-z0-9.-]{1,40}$/);

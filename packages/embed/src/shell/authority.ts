@@ -38,23 +38,28 @@ export type Opening =
  * @param settingsSent whether {@link EMPTY_SETTINGS} was sent: its acknowledgement is taken out then
  */
 export function readOpening(bytes: Buffer, settingsSent: boolean): Opening {
-  let acknowledged: number | undefined;
-  for (let at = PREFACE_BYTES; at + FRAME_HEADER_BYTES <= bytes.length;) {
+  const frames: Buffer[] = [];
+  let isRequested = false;
+  // It comes after the request when the two have crossed, and would be one too many for who goes on.
+  let isAcknowledged = !settingsSent;
+  let at = PREFACE_BYTES;
+  while (!(isRequested && isAcknowledged)) {
+    if (at + FRAME_HEADER_BYTES > bytes.length) return { t: "partial" };
     const end = at + FRAME_HEADER_BYTES + bytes.readUIntBE(at, 3);
+    if (end > bytes.length) return { t: "partial" };
     const type = bytes.readUInt8(at + 3);
-    const flags = bytes.readUInt8(at + 4);
-    if (type === TYPE_SETTINGS && (flags & FLAG_ACK) !== 0) acknowledged ??= at;
-    if (type === TYPE_HEADERS) {
-      if (end > bytes.length) return { t: "partial" };
-      const mended = [bytes.subarray(0, at), mendHeaders(bytes.subarray(at, end)), bytes.subarray(end)];
-      const whole = Buffer.concat(mended);
-      if (!settingsSent || acknowledged === undefined) return { t: "complete", bytes: whole };
-      const after = acknowledged + FRAME_HEADER_BYTES;
-      return { t: "complete", bytes: Buffer.concat([whole.subarray(0, acknowledged), whole.subarray(after)]) };
+    const frame = bytes.subarray(at, end);
+    if (!isAcknowledged && type === TYPE_SETTINGS && (bytes.readUInt8(at + 4) & FLAG_ACK) !== 0) {
+      isAcknowledged = true;
+    } else if (!isRequested && type === TYPE_HEADERS) {
+      isRequested = true;
+      frames.push(mendHeaders(frame));
+    } else {
+      frames.push(frame);
     }
     at = end;
   }
-  return { t: "partial" };
+  return { t: "complete", bytes: Buffer.concat([bytes.subarray(0, PREFACE_BYTES), ...frames, bytes.subarray(at)]) };
 }
 
 /** For a client that waits for our settings before its first request. */

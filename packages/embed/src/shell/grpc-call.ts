@@ -3,10 +3,11 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "nod
 import { FrameReader, parseGrpcTimeout } from "@tenure/etcd/rpc";
 import type { Clock } from "@tenure/etcd/runtime";
 
+import type { Caller } from "../core/auth-store.ts";
 import { EtcdServerError, GrpcCode } from "../core/errors.ts";
 import { MAX_REQUEST_BYTES } from "../core/request-checks.ts";
-import { decode, GrpcReply } from "./grpc-reply.ts";
-import type { Route, StreamReceiver } from "./grpc-service.ts";
+import { decode, GrpcReply, isGone } from "./grpc-reply.ts";
+import type { CallEnd, Route, StreamReceiver } from "./grpc-service.ts";
 
 /** etcd's own allowance beyond the largest request. */
 const MAX_MESSAGE_BYTES = MAX_REQUEST_BYTES + 512 * 1024;
@@ -17,39 +18,69 @@ export interface Call {
   fail(error: EtcdServerError): void;
 }
 
-/** Serves one call of a unary method. A `grpc-timeout` counts from now. */
-export function serveUnary(
+/** What a call comes with. */
+export interface CallContext {
+  readonly headers: IncomingHttpHeaders;
+  readonly caller: Caller;
+  readonly clock: Clock;
+}
+
+/** Serves one call. A `grpc-timeout` counts from now. */
+export function serve(route: Route, stream: ServerHttp2Stream, context: CallContext): Call {
+  switch (route.kind) {
+    case "unary":
+      return serveUnary(route, stream, context);
+    case "server-stream":
+      return serveServerStream(route, stream, context);
+    case "stream":
+      return serveStream(route, stream, context);
+  }
+}
+
+function serveUnary(
   route: Extract<Route, { kind: "unary" }>,
   stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  clock: Clock,
+  { headers, caller, clock }: CallContext,
 ): Call {
   const reply = new GrpcReply(stream, route.method.output);
   const fail = (error: unknown): void => reply.fail(error);
   const expire = (): void => fail(new EtcdServerError(GrpcCode.deadlineExceeded, "context deadline exceeded"));
   atDeadline(stream, headers, clock, expire);
-  let isAsked = false;
-  // As etcd: the first message is the request, whatever follows.
-  const answer = (message: Uint8Array): void => {
-    if (isAsked) return;
-    isAsked = true;
-    const response = route.handler(decode(route.method.input, message));
+  readRequest(stream, { fail, isEnded: () => reply.isEnded }, (message) => {
+    const response = route.handler(decode(route.method.input, message), caller, () => endOf(stream));
     if (response instanceof Promise) response.then((result) => reply.sendAndEnd(result), fail);
     else reply.sendAndEnd(response);
-  };
-  const end = (isWhole: boolean): void => {
-    if (!isAsked) throw new EtcdServerError(GrpcCode.unknown, isWhole ? "EOF" : "unexpected EOF");
-  };
-  readMessages(stream, { message: answer, end, fail, isEnded: () => reply.isEnded });
+  });
   return { fail };
 }
 
-/** Serves one stream of a method with streams in both directions. At its `grpc-timeout` it is reset, as by etcd. */
-export function serveStream(
+function serveServerStream(
+  route: Extract<Route, { kind: "server-stream" }>,
+  stream: ServerHttp2Stream,
+  { headers, caller, clock }: CallContext,
+): Call {
+  const reply = new GrpcReply(stream, route.method.output);
+  const fail = (error: unknown): void => reply.fail(error);
+  atDeadline(stream, headers, clock, () => stream.close(constants.NGHTTP2_CANCEL));
+  const answer = async (message: Uint8Array): Promise<void> => {
+    const end: CallEnd = () => endOf(stream);
+    for await (const response of route.handler(decode(route.method.input, message), caller, end)) {
+      if (reply.isEnded) return;
+      if (!reply.send(response)) await hasRoom(stream);
+    }
+    reply.end();
+  };
+  readRequest(stream, { fail, isEnded: () => reply.isEnded }, (message) => {
+    answer(message).catch(fail);
+  });
+  return { fail };
+}
+
+/** At its `grpc-timeout` a stream is reset, as by etcd. */
+function serveStream(
   route: Extract<Route, { kind: "stream" }>,
   stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  clock: Clock,
+  { headers, caller, clock }: CallContext,
 ): Call {
   const reply = new GrpcReply(stream, route.method.output);
   let isFull = false;
@@ -65,7 +96,7 @@ export function serveStream(
   };
   atDeadline(stream, headers, clock, () => stream.close(constants.NGHTTP2_CANCEL));
   reply.open();
-  const receiver: StreamReceiver<unknown> = route.handler({ send, end: () => reply.end() });
+  const receiver: StreamReceiver<unknown> = route.handler({ send, end: () => reply.end() }, caller);
   stream.on("drain", () => {
     if (!isFull) return;
     isFull = false;
@@ -92,6 +123,46 @@ interface MessageTaker {
   readonly fail: (error: unknown) => void;
   /** Whether the call has its status already, so that what still arrives is of no use. */
   readonly isEnded: () => boolean;
+}
+
+/** Takes the one request of a call. As etcd: that is the first message, whatever follows. */
+function readRequest(
+  stream: ServerHttp2Stream,
+  taker: Pick<MessageTaker, "fail" | "isEnded">,
+  take: (bytes: Uint8Array) => void,
+): void {
+  let isAsked = false;
+  readMessages(stream, {
+    ...taker,
+    message: (bytes) => {
+      if (isAsked) return;
+      isAsked = true;
+      take(bytes);
+    },
+    end: (isWhole) => {
+      if (!isAsked) throw new EtcdServerError(GrpcCode.unknown, isWhole ? "EOF" : "unexpected EOF");
+    },
+  });
+}
+
+function endOf(stream: ServerHttp2Stream): AbortSignal {
+  const ending = new AbortController();
+  if (isGone(stream)) ending.abort();
+  else stream.once("close", () => ending.abort());
+  return ending.signal;
+}
+
+/** Resolves when a stream takes more, or nothing any more. */
+function hasRoom(stream: ServerHttp2Stream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done);
+      stream.off("close", done);
+      resolve();
+    };
+    stream.once("drain", done);
+    stream.once("close", done);
+  });
 }
 
 function readMessages(stream: ServerHttp2Stream, taker: MessageTaker): void {

@@ -13,21 +13,26 @@ import { createServer as createTcpServer, type Server as TcpServer, type Socket 
 import type { Clock } from "@tenure/etcd/runtime";
 
 import { refusal } from "../core/errors.ts";
+import type { Limits } from "../limits.ts";
 import { emptySettings, readOpening } from "./authority.ts";
-import { type Call, serveStream, serveUnary } from "./grpc-call.ts";
+import { type Call, serve } from "./grpc-call.ts";
 import { isGone, refuse } from "./grpc-reply.ts";
 import type { GrpcRouter, Route } from "./grpc-service.ts";
+import { dropWhenDead } from "./liveness.ts";
 import { plainAnswer } from "./plain-http.ts";
-import { problemOf } from "./request-headers.ts";
+import { callerOf, problemOf } from "./request-headers.ts";
+import { commonNameOf, createTlsServer, type EmbedTls } from "./server-tls.ts";
 
 /** How every client of HTTP/2 begins. */
 const HTTP2_PREFACE = "PRI * HTTP/2.0";
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
 
-/** No first request is larger; what is goes on as it is. */
-const MAX_OPENING_BYTES = 64 * 1024;
+/** No first request is larger, and before our settings a client sends no more than 64 KiB; what is goes on as it is. */
+const MAX_OPENING_BYTES = 128 * 1024;
 const MAX_CLOSING_TURNS = 20;
+/** A client that says nothing for so long before its first request is dropped. */
+const OPENING_TIMEOUT_MS = 30_000;
 
 const HTTP2_OPTIONS: ServerOptions & {
   readonly streamResetBurst: number;
@@ -36,35 +41,61 @@ const HTTP2_OPTIONS: ServerOptions & {
   // Beyond this Node resets the call and leaks memory, for which it ends the process when the session is collected
   // (seen in 20.20). The size of all headers together has a limit anyway.
   maxHeaderListPairs: 65_536,
-  // A Go client puts all watches and calls of a program on one connection.
-  settings: { maxConcurrentStreams: 2 ** 31 - 1, initialWindowSize: STREAM_WINDOW_BYTES },
+  settings: { initialWindowSize: STREAM_WINDOW_BYTES },
   // In megabytes. Streams beyond it are refused, and the default of 10 is less than a few busy watches need.
   maxSessionMemory: 1024,
   // A client that cancels a watch resets its stream; by default Node takes a thousand of them for an attack.
-  streamResetBurst: 1_000_000,
-  streamResetRate: 100_000,
+  // One that resets more than this is dropped.
+  streamResetBurst: 50_000,
+  streamResetRate: 10_000,
 };
 
-/** A gRPC server on cleartext HTTP/2 with prior knowledge; to others on the port it says what it is. */
+/** What a {@link GrpcServer} is made of. */
+export interface GrpcServerOptions {
+  readonly router: GrpcRouter;
+  readonly clock: Clock;
+  readonly limits: Pick<Limits, "maxConnections" | "maxCallsPerConnection" | "maxIdleMs">;
+  /** Cleartext unless given. */
+  readonly tls?: EmbedTls | undefined;
+}
+
+/**
+ * A gRPC server on HTTP/2, in cleartext with prior knowledge or with TLS; to others on the port it says what it is.
+ */
 export class GrpcServer {
+  /** Hears of each call before it is served: for the test kit. */
+  onCall: ((stream: ServerHttp2Stream, path: string) => void) | undefined;
   readonly #router: GrpcRouter;
   readonly #clock: Clock;
   readonly #tcp: TcpServer;
   readonly #http1: Http1Server;
   readonly #http2: Http2Server;
   readonly #sockets = new Set<Socket>();
-  readonly #sessions = new Set<ServerHttp2Session>();
+  /** The connections, and as whom certificates know their clients. */
+  readonly #sessions = new Map<ServerHttp2Session, string | undefined>();
+  readonly #wantsCertificates: boolean;
+  readonly #maxIdleMs: number;
   readonly #calls = new Set<Call>();
 
-  constructor(router: GrpcRouter, clock: Clock) {
+  /** Throws when the certificate of TLS cannot be used. */
+  constructor({ router, clock, limits, tls }: GrpcServerOptions) {
     this.#router = router;
     this.#clock = clock;
-    this.#tcp = createTcpServer({ noDelay: true }, (socket) => this.#accept(socket));
+    this.#maxIdleMs = limits.maxIdleMs;
+    const accept = (socket: Socket): void => this.#accept(socket);
+    this.#tcp = tls === undefined ? createTcpServer({ noDelay: true }, accept) : createTlsServer(tls, accept);
+    this.#tcp.maxConnections = limits.maxConnections;
+    this.#wantsCertificates = tls?.clientCa !== undefined;
+    // Those that have not shaken hands yet have to go as well when this ends.
+    this.#tcp.on("connection", (socket: Socket) => this.#track(socket));
     this.#http1 = createHttp1Server((request, response) => {
       const { status, contentType, body } = plainAnswer(request.method, request.url);
       response.writeHead(status, { "content-type": contentType, connection: "close" }).end(body);
     });
-    this.#http2 = createHttp2Server(HTTP2_OPTIONS);
+    this.#http2 = createHttp2Server({
+      ...HTTP2_OPTIONS,
+      settings: { ...HTTP2_OPTIONS.settings, maxConcurrentStreams: limits.maxCallsPerConnection },
+    });
     this.#http2.on("session", (session) => this.#addSession(session));
     this.#http2.on("stream", (stream, headers) => this.#serve(stream, headers));
   }
@@ -91,22 +122,27 @@ export class GrpcServer {
     for (let turn = 0; turn < MAX_CLOSING_TURNS && this.#calls.size > 0; turn += 1) {
       await new Promise((resolve) => setImmediate(resolve));
     }
-    for (const session of this.#sessions) session.destroy();
+    for (const session of this.#sessions.keys()) session.destroy();
     for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
-  /** Looks at the first bytes of a connection and hands it to the server for its protocol. */
-  #accept(socket: Socket): void {
+  #track(socket: Socket): void {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
+  }
+
+  /** Looks at the first bytes of a connection and hands it to the server for its protocol. */
+  #accept(socket: Socket): void {
     // A connection that breaks is closed, which is all there is to do about it.
     socket.on("error", () => {});
+    socket.setTimeout(OPENING_TIMEOUT_MS, () => socket.destroy());
     socket.once("data", (first: Buffer) => {
       const start = first.toString("latin1", 0, HTTP2_PREFACE.length);
       if (HTTP2_PREFACE.startsWith(start)) this.#acceptHttp2(socket, first);
       else {
         socket.pause();
+        socket.setTimeout(0);
         socket.unshift(first);
         this.#http1.emit("connection", socket);
         socket.resume();
@@ -127,6 +163,7 @@ export class GrpcServer {
         return;
       }
       socket.off("data", take);
+      socket.setTimeout(0);
       socket.pause();
       socket.unshift(opening.t === "complete" ? opening.bytes : bytes);
       // The session reads what was put back, and then the connection itself: nobody else may let it flow.
@@ -137,11 +174,12 @@ export class GrpcServer {
   }
 
   #addSession(session: ServerHttp2Session): void {
-    this.#sessions.add(session);
+    this.#sessions.set(session, this.#wantsCertificates ? commonNameOf(session) : undefined);
     session.once("close", () => this.#sessions.delete(session));
     // A session that fails is closed, and its streams with it.
     session.on("error", () => {});
     session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    dropWhenDead(session, this.#maxIdleMs);
   }
 
   #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
@@ -162,12 +200,18 @@ export class GrpcServer {
     }
     const route = this.#route(stream, headers[":path"] ?? "");
     if (route === undefined) return;
-    const call =
-      route.kind === "unary"
-        ? serveUnary(route, stream, headers, this.#clock)
-        : serveStream(route, stream, headers, this.#clock);
+    this.onCall?.(stream, headers[":path"] ?? "");
+    const call = serve(route, stream, {
+      headers,
+      caller: callerOf(headers, this.#commonNameOf(stream)),
+      clock: this.#clock,
+    });
     this.#calls.add(call);
     stream.once("close", () => this.#calls.delete(call));
+  }
+
+  #commonNameOf({ session }: ServerHttp2Stream): string | undefined {
+    return session === undefined ? undefined : this.#sessions.get(session as ServerHttp2Session);
   }
 
   #route(stream: ServerHttp2Stream, path: string): Route | undefined {

@@ -1,15 +1,23 @@
 import type {
   DescMethod,
   DescMethodBiDiStreaming,
+  DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
   MessageShape,
 } from "@bufbuild/protobuf";
 
+import type { Caller } from "../core/auth-store.ts";
 import { EtcdServerError, GrpcCode } from "../core/errors.ts";
 
+/** For those who wait for something: a signal that fires when the call is over. Made when it is first asked for. */
+export type CallEnd = () => AbortSignal;
+
 /** Answers one request; what it throws or rejects with becomes the status of the call. */
-export type UnaryHandler<I, O> = (request: I) => O | Promise<O>;
+export type UnaryHandler<I, O> = (request: I, caller: Caller, end: CallEnd) => O | Promise<O>;
+
+/** Answers one request with any number of messages, each made when the client has room for it. */
+export type ServerStreamHandler<I, O> = (request: I, caller: Caller, end: CallEnd) => AsyncIterable<O>;
 
 /** The server's side of an open stream, as its handler sees it. */
 export interface StreamCall<O> {
@@ -31,7 +39,7 @@ export interface StreamReceiver<I> {
 }
 
 /** Opens a stream. */
-export type StreamHandler<I, O> = (call: StreamCall<O>) => StreamReceiver<I>;
+export type StreamHandler<I, O> = (call: StreamCall<O>, caller: Caller) => StreamReceiver<I>;
 
 /** The handler that a method takes. */
 export type MethodHandler<M extends DescMethod> =
@@ -39,7 +47,9 @@ export type MethodHandler<M extends DescMethod> =
     ? UnaryHandler<MessageShape<I>, MessageShape<O>>
     : M extends DescMethodBiDiStreaming<infer I, infer O>
       ? StreamHandler<MessageShape<I>, MessageShape<O>>
-      : never;
+      : M extends DescMethodServerStreaming<infer I, infer O>
+        ? ServerStreamHandler<MessageShape<I>, MessageShape<O>>
+        : never;
 
 /** A handler for each method of a service. */
 export type ServiceHandlers<S extends DescService> = {
@@ -54,6 +64,11 @@ export type Route =
       readonly handler: UnaryHandler<unknown, unknown>;
     }
   | {
+      readonly kind: "server-stream";
+      readonly method: DescMethod;
+      readonly handler: ServerStreamHandler<unknown, unknown>;
+    }
+  | {
       readonly kind: "stream";
       readonly method: DescMethod;
       readonly handler: StreamHandler<unknown, unknown>;
@@ -63,7 +78,7 @@ export type Route =
 export class GrpcRouter {
   readonly #routes = new Map<string, Map<string, Route>>();
 
-  /** Adds a service. Its methods are unary or stream in both directions. */
+  /** Adds a service. None of its methods may stream requests and answer once. */
   add<S extends DescService>(service: S, handlers: ServiceHandlers<S>): void {
     const routes = new Map<string, Route>();
     for (const method of service.methods) {
@@ -98,8 +113,9 @@ function routeOf(method: DescMethod, handler: unknown): Route {
       return { kind: "unary", method, handler: handler as UnaryHandler<unknown, unknown> };
     case "bidi_streaming":
       return { kind: "stream", method, handler: handler as StreamHandler<unknown, unknown> };
-    case "client_streaming":
     case "server_streaming":
+      return { kind: "server-stream", method, handler: handler as ServerStreamHandler<unknown, unknown> };
+    case "client_streaming":
       throw new TypeError(`${method.name}: ${method.methodKind} methods are not supported`);
   }
 }

@@ -6,10 +6,10 @@ import type { GrpcRouter } from "./grpc-service.ts";
 /** Serves the KV service. */
 export function addKv(router: GrpcRouter, server: EtcdServer): void {
   router.add(KV, {
-    range: (request) => server.range(request),
-    put: (request) => server.put(request),
-    deleteRange: (request) => server.deleteRange(request),
-    txn: (request) => server.txn(request),
-    compact: (request) => server.compact(request),
+    range: (request, caller) => server.range(request, caller),
+    put: (request, caller) => server.put(request, caller),
+    deleteRange: (request, caller) => server.deleteRange(request, caller),
+    txn: (request, caller) => server.txn(request, caller),
+    compact: (request, caller) => server.compact(request, caller),
   });
 }

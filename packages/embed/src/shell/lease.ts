@@ -6,11 +6,11 @@ import type { GrpcRouter } from "./grpc-service.ts";
 /** Serves the Lease service. */
 export function addLease(router: GrpcRouter, server: EtcdServer): void {
   router.add(Lease, {
-    leaseGrant: (request) => server.leaseGrant(request),
-    leaseRevoke: (request) => server.leaseRevoke(request),
-    leaseKeepAlive: (call) => ({
+    leaseGrant: (request, caller) => server.leaseGrant(request, caller),
+    leaseRevoke: (request, caller) => server.leaseRevoke(request, caller),
+    leaseKeepAlive: (call, caller) => ({
       message: (request) => {
-        call.send(server.leaseKeepAlive(request));
+        call.send(server.leaseKeepAlive(request, caller));
       },
       drain: () => {
         // Answers wait for requests, and those stop while there is no room.
@@ -20,7 +20,7 @@ export function addLease(router: GrpcRouter, server: EtcdServer): void {
         // The lease outlives the stream: that is what it is for.
       },
     }),
-    leaseTimeToLive: (request) => server.leaseTimeToLive(request),
-    leaseLeases: () => server.leaseLeases(),
+    leaseTimeToLive: (request, caller) => server.leaseTimeToLive(request, caller),
+    leaseLeases: (_request, caller) => server.leaseLeases(caller),
   });
 }

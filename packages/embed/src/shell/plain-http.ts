@@ -1,4 +1,4 @@
-import { ETCD_VERSION } from "../core/etcd-server.ts";
+import { ETCD_VERSION } from "../core/maintenance.ts";
 
 /** An answer to a request that is not gRPC. */
 export interface PlainAnswer {

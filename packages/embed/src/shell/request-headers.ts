@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http2";
 
 import { parseGrpcTimeout } from "@tenure/etcd/rpc";
 
+import type { Caller } from "../core/auth-store.ts";
 import { EtcdServerError, GrpcCode } from "../core/errors.ts";
 
 /** Why a request cannot be served, as etcd says it: a status of HTTP and one of gRPC. */
@@ -33,4 +34,13 @@ export function problemOf(headers: IncomingHttpHeaders): RequestProblem | "not g
     return { http: 400, error: new EtcdServerError(GrpcCode.internal, text) };
   }
   return undefined;
+}
+
+/**
+ * Who a call is from, as far as its headers say: etcd's clients send their token under one of two names.
+ *
+ * @param commonName what the client's certificate says
+ */
+export function callerOf({ token, authorization }: IncomingHttpHeaders, commonName?: string): Caller {
+  return { token: (Array.isArray(token) ? token[0] : token) ?? authorization, commonName };
 }

@@ -6,8 +6,8 @@ import type { GrpcRouter } from "./grpc-service.ts";
 /** Serves the Watch service. */
 export function addWatch(router: GrpcRouter, server: EtcdServer): void {
   router.add(Watch, {
-    watch: (call) => {
-      const stream = server.openWatch((response) => call.send(response));
+    watch: (call, caller) => {
+      const stream = server.openWatch((response) => call.send(response), caller);
       return {
         message: (request) => stream.handle(request),
         drain: () => stream.drain(),

@@ -76,8 +76,7 @@ describe("a reader", () => {
     expect(read(new FrameReader(LIMIT_BYTES), frame(Buffer.alloc(LIMIT_BYTES)))).toHaveLength(1);
     const error = errorOf(() => read(new FrameReader(LIMIT_BYTES), frame(Buffer.alloc(LIMIT_BYTES + 1))));
     expect(error.code).toBe(Code.ResourceExhausted);
-    expect(error.message).toContain("1001 bytes");
-    expect(error.message).toContain("limit of 1000");
+    expect(error.message).toContain(`(${LIMIT_BYTES + 1} vs. ${LIMIT_BYTES})`);
   });
 
   it("refuses a message that is too large as soon as its length is known", () => {

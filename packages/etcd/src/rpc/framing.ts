@@ -62,7 +62,8 @@ export class FrameReader {
     const length = prefix.readUInt32BE(1);
     if (length > this.#maxMessageBytes) {
       throw new ConnectError(
-        `message of ${length} bytes is larger than the limit of ${this.#maxMessageBytes}`,
+        // In the words of grpc-go, which etcd's clients know.
+        `grpc: received message larger than max (${length} vs. ${this.#maxMessageBytes})`,
         Code.ResourceExhausted,
       );
     }

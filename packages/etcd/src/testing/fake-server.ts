@@ -1,7 +1,7 @@
 import * as http2 from "node:http2";
 import * as net from "node:net";
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { EtcdClient } from "../client.ts";
+import { EtcdClient, type EtcdClientOptions } from "../client.ts";
 import { PutResponseSchema } from "../gen/rpc_pb.ts";
 import { FrameReader, frame } from "../rpc/framing.ts";
 import { encodeGrpcMessage } from "../rpc/status.ts";
@@ -113,13 +113,18 @@ export function trailersOnly(call: ServerCall, status: number, message: string):
 const clients: EtcdClient[] = [];
 
 /** A client that tries the endpoints in the order given, until {@link closeClients}. */
-export function clientOf(endpoints: readonly (FakeServer | string)[], clock: Clock = systemClock): EtcdClient {
+export function clientOf(
+  endpoints: readonly (FakeServer | string)[],
+  clock: Clock = systemClock,
+  options: EtcdClientOptions = {},
+): EtcdClient {
   const urls = endpoints.map((endpoint) => (typeof endpoint === "string" ? endpoint : endpoint.endpoint));
   const client = new EtcdClient({
-    endpoints: urls,
+    endpoints: urls.length === 0 ? undefined : urls,
     clock,
     connectTimeoutMs: 1000,
     random: { fraction: () => 0, bits: () => 1n },
+    ...options,
   });
   clients.push(client);
   return client;

@@ -6,6 +6,7 @@ export const nodeFaults: readonly FaultKind[] = [
     name: "node-killed",
     says: "SIGKILL to the leader, which starts again once another one leads",
     target: "nodes",
+    endsLeader: true,
     run: async (scene) => {
       await scene.leader.kill();
       scene.hit();
@@ -55,7 +56,7 @@ export const nodeFaults: readonly FaultKind[] = [
     says: "SIGKILL to a standby, which starts again 0.5-2 s later",
     target: "nodes",
     run: async (scene) => {
-      await scene.chance.pick(scene.standbys).kill();
+      await scene.mortal.kill();
       await scene.lasts(500, 2_000);
       return "kept";
     },
@@ -64,6 +65,7 @@ export const nodeFaults: readonly FaultKind[] = [
     name: "hand-over",
     says: "the leader is asked to stop, and does",
     target: "nodes",
+    endsLeader: true,
     run: async (scene) => {
       scene.hit();
       await scene.leader.stop();

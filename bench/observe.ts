@@ -1,0 +1,41 @@
+import { pause } from "../tests/support/until.ts";
+import { etcd3, floor, go, type Question, tenure } from "./support/stage.ts";
+
+const perTurn = 10;
+const gapMs = 10;
+const quietMs = 200;
+
+/** How soon an observer in another process hears of another value, and of a leader where there was none. */
+export const observe: Question = {
+  name: "observe",
+  overLinks: true,
+  measure: async (stage) => {
+    const pairs = new Map(
+      [tenure, go, etcd3, floor].map((variant) => [variant, [stage.start(variant), stage.start(variant)] as const]),
+    );
+    for (const [leading] of pairs.values()) await leading.order({ do: "ready", seat: 0 });
+    const value = "proclaim until observed";
+    await stage.alternate(value, pairs, stage.rounds + 1, async (variant, [leading, observing], round) => {
+      const election = stage.newElection();
+      await leading.order({ do: "stand", election, seat: 0, value: "first" });
+      await leading.told("elected", (line) => line.election === election);
+      await observing.order({ do: "observe", election });
+      await observing.told("leader", (line) => line.election === election);
+      await pause(quietMs);
+      const times = await leading.order({ do: "proclaim", election, seat: 0, rounds: perTurn, gapMs });
+      for (let index = 0; index < perTurn; index++) {
+        const seen = (line: { election: string; value: string }): boolean =>
+          line.election === election && line.value === `value-${index}`;
+        const { at } = await observing.told("leader", seen);
+        if (round > 0) stage.record(value, variant, "ms", [at - (times[2 * index] ?? NaN)]);
+      }
+      await leading.order({ do: "resign", election, seat: 0 });
+      await pause(quietMs);
+      const [stoodAt = NaN] = await leading.order({ do: "stand", election, seat: 0, value: "again" });
+      const { at } = await observing.told("leader", (line) => line.election === election && line.value === "again");
+      if (round > 0) stage.record("campaign until observed", variant, "ms", [at - stoodAt]);
+      await leading.told("elected", (line) => line.election === election);
+      await leading.order({ do: "resign", election, seat: 0 });
+    });
+  },
+};

@@ -1,0 +1,154 @@
+import * as http2 from "node:http2";
+import { connect } from "node:net";
+import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
+import {
+  DeleteRangeRequestSchema,
+  DeleteRangeResponseSchema,
+  frame,
+  FrameReader,
+  LeaseGrantRequestSchema,
+  LeaseGrantResponseSchema,
+  PutRequestSchema,
+  PutResponseSchema,
+  RangeRequestSchema,
+  RangeResponseSchema,
+  TxnRequestSchema,
+  TxnResponseSchema,
+  WatchRequestSchema,
+  WatchResponseSchema,
+} from "@tenure/etcd/rpc";
+
+/** A change that a watch tells of. */
+export interface Change {
+  readonly key: string;
+  readonly value: string;
+  readonly deleted: boolean;
+}
+
+const deletion = 1;
+const maxMessageBytes = 256 * 1024 * 1024;
+
+/** etcd's requests over node:http2, as bare as they can be. */
+export class RawEtcd {
+  readonly #session: http2.ClientHttp2Session;
+  readonly #streams = new Set<http2.ClientHttp2Stream>();
+
+  constructor(endpoint: string) {
+    const { hostname: host, port } = new URL(endpoint);
+    const socket = connect({ host, port: Number(port), noDelay: true });
+    this.#session = http2.connect(endpoint, { createConnection: () => socket });
+  }
+
+  async grant(ttlSeconds: number): Promise<bigint> {
+    const path = "etcdserverpb.Lease/LeaseGrant";
+    const request = { TTL: BigInt(ttlSeconds) };
+    return (await this.#ask(path, LeaseGrantRequestSchema, request, LeaseGrantResponseSchema)).ID;
+  }
+
+  async put(key: string, value: string, lease: bigint): Promise<void> {
+    const request = { key: bytes(key), value: bytes(value), lease };
+    await this.#ask("etcdserverpb.KV/Put", PutRequestSchema, request, PutResponseSchema);
+  }
+
+  async remove(key: string): Promise<void> {
+    const request = { key: bytes(key) };
+    await this.#ask("etcdserverpb.KV/DeleteRange", DeleteRangeRequestSchema, request, DeleteRangeResponseSchema);
+  }
+
+  /** The values under a prefix. */
+  async values(prefix: string): Promise<string[]> {
+    const range = rangeOf(prefix);
+    const { kvs } = await this.#ask("etcdserverpb.KV/Range", RangeRequestSchema, range, RangeResponseSchema);
+    return kvs.map(({ value }) => text(value));
+  }
+
+  /** Puts a key and reads the keys under a prefix in one transaction. */
+  async putAndRange(key: string, value: string, lease: bigint, prefix: string): Promise<string[]> {
+    const put = { key: bytes(key), value: bytes(value), lease };
+    const request: MessageInitShape<typeof TxnRequestSchema> = {
+      success: [
+        { request: { case: "requestPut", value: put } },
+        { request: { case: "requestRange", value: { ...rangeOf(prefix), keysOnly: true } } },
+      ],
+    };
+    const { responses } = await this.#ask("etcdserverpb.KV/Txn", TxnRequestSchema, request, TxnResponseSchema);
+    return responses.flatMap(({ response }) =>
+      response.case === "responseRange" ? response.value.kvs.map((kv) => text(kv.key)) : [],
+    );
+  }
+
+  /** Tells of changes under a prefix; resolves when the watch stands. */
+  watch(prefix: string, onChange: (change: Change) => void): Promise<void> {
+    const stream = this.#request("etcdserverpb.Watch/Watch");
+    const reader = new FrameReader(maxMessageBytes);
+    this.#streams.add(stream);
+    const createRequest = { request: { requestUnion: { case: "createRequest" as const, value: rangeOf(prefix) } } };
+    stream.write(frame(encoded(WatchRequestSchema, createRequest.request)));
+    return new Promise((resolve, reject) => {
+      stream.on("error", reject);
+      stream.on("data", (chunk: Buffer) => {
+        for (const message of reader.push(chunk)) {
+          const { created, events } = fromBinary(WatchResponseSchema, message);
+          if (created) resolve();
+          for (const { type, kv } of events) {
+            if (kv !== undefined) onChange({ key: text(kv.key), value: text(kv.value), deleted: type === deletion });
+          }
+        }
+      });
+    });
+  }
+
+  close(): void {
+    for (const stream of this.#streams) stream.close();
+    this.#session.destroy();
+  }
+
+  #ask<I extends DescMessage, O extends DescMessage>(
+    path: string,
+    input: I,
+    request: MessageInitShape<I>,
+    output: O,
+  ): Promise<MessageShape<O>> {
+    const stream = this.#request(path);
+    stream.end(frame(encoded(input, request)));
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let status: unknown;
+      stream.on("response", (headers) => (status = headers["grpc-status"] ?? status));
+      stream.on("trailers", (trailers: http2.IncomingHttpHeaders) => (status = trailers["grpc-status"]));
+      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+      stream.on("error", reject);
+      stream.on("end", () => {
+        if (status === "0") resolve(fromBinary(output, Buffer.concat(chunks).subarray(5)));
+        else reject(new Error(`${path}: status ${String(status)}`));
+      });
+    });
+  }
+
+  #request(path: string): http2.ClientHttp2Stream {
+    return this.#session.request({
+      ":method": "POST",
+      ":path": `/${path}`,
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+  }
+}
+
+function encoded<T extends DescMessage>(schema: T, message: MessageInitShape<T>): Uint8Array {
+  return toBinary(schema, create(schema, message));
+}
+
+/** The keys that begin with a prefix that ends with a slash. */
+function rangeOf(prefix: string): { readonly key: Uint8Array; readonly rangeEnd: Uint8Array } {
+  return { key: bytes(prefix), rangeEnd: bytes(`${prefix.slice(0, -1)}0`) };
+}
+
+function bytes(of: string): Uint8Array {
+  return Buffer.from(of);
+}
+
+function text(of: Uint8Array): string {
+  return Buffer.from(of).toString();
+}

@@ -1,0 +1,118 @@
+import { type Clock, systemClock } from "@tenure/etcd/runtime";
+import type { HealthCheck } from "./health-check.ts";
+import type { Notes } from "./log.ts";
+
+/** How often is looked, and how much counts. */
+export interface HealthTimes {
+  readonly intervalMs: number;
+  /** A check that takes longer has failed. */
+  readonly timeoutMs: number;
+  /** So many successes in a row make a node healthy. */
+  readonly rise: number;
+  /** So many failures in a row make it unhealthy. */
+  readonly fall: number;
+}
+
+/** What a {@link Health} is made from. */
+export interface HealthOptions {
+  readonly check: HealthCheck;
+  readonly times: HealthTimes;
+  readonly log: Notes;
+  readonly clock?: Clock;
+}
+
+/**
+ * Whether this node is fit to lead, by a check that is made again and again; unfit until it has succeeded.
+ *
+ * A program that works is not declared unfit by one late answer, nor one that flaps fit by one that came in time: as in
+ * HAProxy, from which the words `rise` and `fall` are.
+ */
+export class Health {
+  readonly #check: HealthCheck;
+  readonly #times: HealthTimes;
+  readonly #log: Notes;
+  readonly #clock: Clock;
+  readonly #stopping = new AbortController();
+  readonly #waiting = new Set<() => void>();
+  #running: Promise<void> = Promise.resolve();
+  #healthy = false;
+  /** Results in a row that speak against the present state. */
+  #against = 0;
+  #why = "its health is not known yet";
+
+  constructor({ check, times, log, clock = systemClock }: HealthOptions) {
+    this.#check = check;
+    this.#times = times;
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  get healthy(): boolean {
+    return this.#healthy;
+  }
+
+  /** What the last check that failed said. */
+  get why(): string {
+    return this.#why;
+  }
+
+  /** Begins to look. */
+  start(): void {
+    this.#running = this.#look();
+  }
+
+  /** Resolves when no check runs any more. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  /** Resolves when the node is healthy, or is not, as asked; or when the signal fires. */
+  becomes(healthy: boolean, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.#healthy !== healthy && !signal.aborted) return;
+        this.#waiting.delete(look);
+        signal.removeEventListener("abort", look);
+        resolve();
+      };
+      this.#waiting.add(look);
+      signal.addEventListener("abort", look);
+      look();
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { signal } = this.#stopping;
+    const { intervalMs, timeoutMs } = this.#times;
+    while (!signal.aborted) {
+      const startedAt = this.#clock.now();
+      const failure = await this.#check(timeoutMs, signal);
+      if (signal.aborted) return;
+      this.#found(failure);
+      await this.#pause(Math.max(0, intervalMs - (this.#clock.now() - startedAt)), signal);
+    }
+  }
+
+  #found(failure: string | undefined): void {
+    if (failure !== undefined) this.#why = failure;
+    this.#against = (failure === undefined) === this.#healthy ? 0 : this.#against + 1;
+    if (this.#against < (this.#healthy ? this.#times.fall : this.#times.rise)) return;
+    this.#against = 0;
+    this.#healthy = !this.#healthy;
+    this.#log.note(this.#healthy ? "healthy" : `unhealthy: ${this.#why}`);
+    for (const look of this.#waiting) look();
+  }
+
+  #pause(durationMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        cancel();
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const cancel = this.#clock.after(durationMs, done);
+      signal.addEventListener("abort", done);
+    });
+  }
+}

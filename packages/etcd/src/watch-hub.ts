@@ -1,0 +1,186 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { CallOptions, Client } from "@connectrpc/connect";
+import { abortedError, EtcdError } from "./errors.ts";
+import type { Event } from "./gen/kv_pb.ts";
+import type { Watch, WatchCreateRequestSchema, WatchRequestSchema, WatchResponse } from "./gen/rpc_pb.ts";
+import { MessageQueue } from "./message-queue.ts";
+import type { Clock } from "./runtime/clock.ts";
+import { canceledError, type WatchMessage, type WatchStream } from "./watch-message.ts";
+
+type CreateRequest = MessageInitShape<typeof WatchCreateRequestSchema>;
+
+/** What one of several watches needs to know. */
+interface Watcher {
+  readonly messages: MessageQueue<WatchMessage>;
+  /** Whether the server has answered that it stands. */
+  created: boolean;
+  /** Events of a message that came in pieces. */
+  pending: Event[];
+}
+
+/** Without a watch a stream is kept for so long, as the next one is often near. */
+const IDLE_MS = 10_000;
+/** Many watches ask for their progress at the same time; one answer is for all of them. */
+const ASK_AGAIN_MS = 10;
+/** An answer that is about no watch in particular. */
+const NO_WATCH = -1n;
+
+/**
+ * Several watches on one stream, as etcd offers it: a stream costs more than a watch, and what one tells of a member's
+ * silence it tells for all.
+ *
+ * Its watches must be read at once: one that is not holds up all others. If one is given up because the member does not
+ * keep up, all are, as they are fed by the same. A watch that is refused, or cancelled, does not hurt the others.
+ */
+export class WatchHub {
+  readonly #rpc: Client<typeof Watch>;
+  readonly #clock: Clock;
+  #stream: HubStream | undefined;
+
+  constructor(rpc: Client<typeof Watch>, clock: Clock) {
+    this.#rpc = rpc;
+    this.#clock = clock;
+  }
+
+  /** Adds a watch to the stream; the signal ends it. */
+  watch(create: CreateRequest, signal: AbortSignal): WatchStream {
+    if (this.#stream === undefined || this.#stream.over) this.#stream = new HubStream(this.#rpc, this.#clock);
+    return this.#stream.watch(create, signal);
+  }
+
+  /** Ends the stream. */
+  close(): void {
+    this.#stream?.end(undefined);
+  }
+}
+
+class HubStream {
+  readonly #clock: Clock;
+  readonly #requests = new MessageQueue<MessageInitShape<typeof WatchRequestSchema>>();
+  readonly #ending = new AbortController();
+  readonly #watchers = new Map<bigint, Watcher>();
+  /** In the order in which they were asked for, which is that of the answers. */
+  readonly #asked: bigint[] = [];
+  #lastId = 0n;
+  #askedAt = -Infinity;
+  #cancelIdle: () => void = () => undefined;
+
+  constructor(rpc: Client<typeof Watch>, clock: Clock) {
+    this.#clock = clock;
+    void this.#read(rpc, { signal: this.#ending.signal });
+  }
+
+  get over(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
+  watch(create: CreateRequest, signal: AbortSignal): WatchStream {
+    const id = ++this.#lastId;
+    const watcher: Watcher = { messages: new MessageQueue(), created: false, pending: [] };
+    this.#cancelIdle();
+    this.#watchers.set(id, watcher);
+    this.#asked.push(id);
+    this.#requests.push({ requestUnion: { case: "createRequest", value: { ...create, watchId: id } } });
+    const onAbort = (): void => this.#aborted(id, watcher, signal);
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+    const messages = this.#messagesOf(id, watcher, () => signal.removeEventListener("abort", onAbort));
+    return Object.assign(messages, { requestProgress: () => this.#requestProgress() });
+  }
+
+  /** Ends the stream and all its watches. */
+  end(error: EtcdError | undefined): void {
+    if (this.over) return;
+    this.#cancelIdle();
+    // The reason tells the transport what to think of the member.
+    this.#ending.abort(error);
+    this.#requests.end();
+    for (const { messages } of this.#watchers.values()) messages.end(error);
+    this.#watchers.clear();
+  }
+
+  async *#messagesOf(
+    id: bigint,
+    { messages }: Watcher,
+    stopListening: () => void,
+  ): AsyncGenerator<WatchMessage, void, undefined> {
+    try {
+      for await (const message of messages) yield message;
+    } finally {
+      stopListening();
+      this.#cancel(id);
+    }
+  }
+
+  #aborted(id: bigint, { messages }: Watcher, signal: AbortSignal): void {
+    const { reason } = signal as { readonly reason: unknown };
+    // Given up for the sake of the member, or of what is behind it: no other watch shall stay there.
+    if (reason instanceof EtcdError) this.end(reason);
+    this.#cancel(id);
+    messages.end(abortedError(signal));
+  }
+
+  #cancel(id: bigint): void {
+    if (!this.#watchers.delete(id) || this.over) return;
+    this.#requests.push({ requestUnion: { case: "cancelRequest", value: { watchId: id } } });
+    this.#armIdle();
+  }
+
+  #armIdle(): void {
+    if (this.#watchers.size > 0 || this.over) return;
+    this.#cancelIdle();
+    this.#cancelIdle = this.#clock.after(IDLE_MS, () => this.end(undefined));
+  }
+
+  #requestProgress(): void {
+    const now = this.#clock.now();
+    if (now - this.#askedAt < ASK_AGAIN_MS) return;
+    this.#askedAt = now;
+    this.#requests.push({ requestUnion: { case: "progressRequest", value: {} } });
+  }
+
+  async #read(rpc: Client<typeof Watch>, options: CallOptions): Promise<void> {
+    try {
+      for await (const response of rpc.watch(this.#requests, options)) this.#received(response);
+      this.end(new EtcdError("unavailable", "the server ended the watch"));
+    } catch (error) {
+      this.end(EtcdError.from(error));
+    }
+  }
+
+  #received(response: WatchResponse): void {
+    // Some versions do not say which one it was that they refused.
+    const asked = response.created ? this.#asked.shift() : undefined;
+    const id = asked ?? response.watchId;
+    const watcher = this.#watchers.get(id);
+    if (response.canceled) {
+      this.#watchers.delete(id);
+      watcher?.messages.end(canceledError(response));
+      this.#armIdle();
+    } else if (id === NO_WATCH) {
+      const progress = { t: "progress" as const, revision: revisionOf(response) };
+      for (const { created, messages } of this.#watchers.values()) if (created) messages.push(progress);
+    } else if (watcher !== undefined) {
+      if (response.created) watcher.created = true;
+      pushMessage(watcher, response);
+    }
+  }
+}
+
+/** Turns one answer into what a watch yields. */
+function pushMessage(watcher: Watcher, response: WatchResponse): void {
+  const revision = revisionOf(response);
+  if (response.created) {
+    watcher.messages.push({ t: "created", revision, clusterId: response.header?.clusterId ?? 0n });
+    return;
+  }
+  watcher.pending = watcher.pending.length === 0 ? response.events : [...watcher.pending, ...response.events];
+  if (response.fragment) return;
+  const events = watcher.pending;
+  watcher.pending = [];
+  watcher.messages.push(events.length === 0 ? { t: "progress", revision } : { t: "events", revision, events });
+}
+
+function revisionOf({ header }: WatchResponse): bigint {
+  return header?.revision ?? 0n;
+}

@@ -1,0 +1,116 @@
+import { Chance } from "../../simulation/src/chance.ts";
+import { authOpening, authOperation } from "./generate-auth.ts";
+import { compactRequest, deleteRequest, putRequest, rangeRequest, txnRequest } from "./generate-kv.ts";
+import type { Json, JsonMessage, Operation } from "./operation.ts";
+import { largest, lease, type Pools, range, revision, weighted } from "./pools.ts";
+import { connectionCount } from "./subject.ts";
+
+const streams = 3;
+/** Seconds that no run lasts. */
+const longTtl = 600;
+
+/** Draws the operations of one run. The same seed and the same answers give the same ones. */
+export class Generator implements Pools {
+  readonly chance: Chance;
+  revision = 1;
+  compacted = 0;
+  readonly namedLeases: string[] = [];
+  readonly #withAuth: boolean;
+  readonly #planned: Operation[] = [];
+
+  constructor(seed: number, { withAuth }: { readonly withAuth: boolean }) {
+    this.chance = new Chance(seed);
+    this.#withAuth = withAuth;
+    if (withAuth) this.#planned.push(...authOpening(this));
+  }
+
+  /** The next operation. */
+  next(): Operation {
+    const { chance } = this;
+    const planned = this.#planned.shift();
+    if (planned !== undefined) return planned;
+    if (this.#withAuth) return authOperation(this);
+    return weighted<() => Operation>(chance, [
+      [22, () => this.#call("KV.Put", putRequest(this))],
+      [20, () => this.#call("KV.Range", rangeRequest(this))],
+      [9, () => this.#call("KV.DeleteRange", deleteRequest(this))],
+      [17, () => this.#call("KV.Txn", txnRequest(this))],
+      [1.5, () => this.#call("KV.Compact", compactRequest(this))],
+      [5, () => this.#grant()],
+      [2.5, () => this.#call("Lease.LeaseRevoke", { ID: lease(this) })],
+      [3, () => this.#call("Lease.LeaseTimeToLive", { ID: lease(this), ...(chance.happens(0.7) && { keys: true }) })],
+      [0.7, () => this.#call("Lease.LeaseLeases", {})],
+      [1.5, () => ({ keepAlive: [lease(this), lease(this)], on: chance.whole(0, connectionCount - 1) })],
+      [0.3, () => this.#call("Maintenance.Alarm", {})],
+      [6, () => this.#watch({ createRequest: this.#createRequest() })],
+      [2, () => this.#watch({ cancelRequest: { watchId: chance.happens(0.9) ? chance.whole(0, 8) : -1 } })],
+      [1.5, () => this.#watch({ progressRequest: {} })],
+      [0.7, () => ({ close: chance.whole(0, streams - 1) })],
+      [3, () => ({ settle: true })],
+      [0.1, () => this.#largeEvents()],
+    ])();
+  }
+
+  /** Takes what can be learned from the answer to the last operation. */
+  learn(operation: Operation, answer: Json): void {
+    const said = (answer as { answer?: { header?: { revision?: number } } }).answer;
+    const revisionNow = said?.header?.revision;
+    if (revisionNow !== undefined && revisionNow > this.revision) this.revision = revisionNow;
+    if (!("call" in operation) || said === undefined) return;
+    if (operation.call === "KV.Compact") this.compacted = Number(operation.request["revision"]);
+    if (operation.as?.startsWith("lease:") === true) this.namedLeases.push(operation.as);
+  }
+
+  #call(call: string, request: JsonMessage): Operation {
+    return { call, on: this.chance.whole(0, connectionCount - 1), request };
+  }
+
+  #grant(): Operation {
+    const { chance } = this;
+    const ttl = weighted<Json>(chance, [
+      [20, longTtl + chance.whole(0, 100)],
+      [1, "9000000000"],
+      [1, "9000000001"],
+      [1, largest],
+    ]);
+    if (chance.happens(0.7)) return this.#call("Lease.LeaseGrant", { ID: lease(this), TTL: ttl });
+    const name = `lease:${this.namedLeases.length + 1}`;
+    return { call: "Lease.LeaseGrant", on: 0, request: { TTL: ttl }, as: name };
+  }
+
+  /** Events that are larger together than one answer may be. */
+  #largeEvents(): Operation {
+    const { chance } = this;
+    const put = (key: string): Json => {
+      return { requestPut: { key, value: { times: chance.whole(500_000, 780_000), of: "e" } } };
+    };
+    const puts = (): Operation => this.#call("KV.Txn", { success: ["a", "b"].map(put) });
+    const watch = { key: "a", rangeEnd: "c", prevKv: chance.happens(0.8), fragment: chance.happens(0.8) };
+    this.#planned.push(puts(), puts(), { settle: true }, this.#call("KV.DeleteRange", { key: "a", rangeEnd: "c" }));
+    return this.#watch({ createRequest: watch });
+  }
+
+  #watch(watch: JsonMessage): Operation {
+    return { watch, stream: this.chance.whole(0, streams - 1) };
+  }
+
+  #createRequest(): JsonMessage {
+    const { chance } = this;
+    const request: Record<string, Json> = range(chance);
+    if (chance.happens(0.3)) request["startRevision"] = revision(this);
+    if (chance.happens(0.3)) request["prevKv"] = true;
+    if (chance.happens(0.05)) request["progressNotify"] = true;
+    if (chance.happens(0.1)) request["fragment"] = true;
+    if (chance.happens(0.2)) request["watchId"] = chance.happens(0.9) ? chance.whole(1, 8) : -1;
+    if (chance.happens(0.2)) {
+      const filter = (): number =>
+        weighted(chance, [
+          [10, 0],
+          [10, 1],
+          [1, 2],
+        ]);
+      request["filters"] = Array.from({ length: chance.whole(1, 2) }, filter);
+    }
+    return request;
+  }
+}
