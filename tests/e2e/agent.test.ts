@@ -122,18 +122,51 @@ describe("tenure agent", () => {
     expect(lives(pid)).toBe(true);
   });
 
+  it("starts nothing while it ends, whatever its file says, and asks programs once", async () => {
+    const slow = `[sh, -c, "trap 'sleep 1; echo ended; exit' TERM; echo slow $$; while :; do sleep 0.05; done"]`;
+    await configure({ quick: worker("quick"), slow });
+    await using process = agent();
+    await Promise.all([working(process, "quick"), working(process, "slow")]);
+    // A change that stops one of them, and the end while it stops.
+    await configure({ quick: worker("quick"), slow: slow.replace("slow", "SLOW") });
+    process.signal("SIGHUP");
+    await process.errorLine(/reloaded: restarted slow/);
+    process.signal("SIGTERM");
+    await process.errorLine(/quick: told to stop/);
+    process.signal("SIGHUP");
+    const { code, stdout } = await process.exit();
+    expect(code).toBe(0);
+    expect(stdout.split("\n").filter((line) => line !== "").length).toBe(3);
+    expect(stdout).toContain("ended");
+  });
+
+  it("survives a name that cannot be one, at a reload", async () => {
+    await configure({ fine: worker("fine") });
+    await using process = agent();
+    const pid = await working(process, "fine");
+    const wrong = { fine: worker("fine"), '"two\\t"': worker("two"), "/fine": worker("same") };
+    await configure(wrong, "namespace: n/\n");
+    process.signal("SIGHUP");
+    await process.errorLine(/control character/);
+    await process.errorLine(/services\.\/fine: is the same election as fine/);
+    await process.errorLine(/not reloaded/);
+    expect(lives(pid)).toBe(true);
+  });
+
   it("tells the service manager how it is", async () => {
     // Stands in for systemd's program, which needs a systemd to talk to.
     const told = join(dir, "told");
     await writeFile(join(dir, "systemd-notify"), `#!/bin/sh\necho "$@" >> ${told}\n`);
     await chmod(join(dir, "systemd-notify"), 0o755);
-    await configure({ notified: worker("notified") });
+    await configure({ notified: '[sh, -c, "echo socket $$ [$NOTIFY_SOCKET]; exec sleep 1000"]' });
     await using process = agent({
       NOTIFY_SOCKET: join(dir, "socket"),
       PATH: `${dir}:${globalThis.process.env["PATH"]}`,
     });
     const lines = async (): Promise<string[]> => (await readFile(told, "utf8").catch(() => "")).trim().split("\n");
     await until(async () => (await lines())[0] !== "", { what: "readiness" });
+    await working(process, "socket");
+    expect(process.stdout).toMatch(/^socket \d+ \[\]$/m);
     process.signal("SIGTERM");
     await process.exit();
     const who = `--pid=${process.pid}`;

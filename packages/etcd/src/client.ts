@@ -73,6 +73,7 @@ export class EtcdClient implements AsyncDisposable {
   readonly #ranking: EndpointRanking | undefined;
   readonly #sources: EndpointSource[] = [];
   readonly #closed = new AbortController();
+  readonly #stopListening: () => void;
 
   /** Throws `invalid-argument` for an endpoint that cannot be one, or endpoints that are given twice. */
   constructor(options: EtcdClientOptions = {}) {
@@ -92,6 +93,8 @@ export class EtcdClient implements AsyncDisposable {
     if (options.auth !== undefined) transport = new AuthTransport(transport, options.auth, this.clock);
     this.kv = new KvClient(transport);
     this.lease = new LeaseClient(transport);
+    // What is shared belongs to the cluster of its beginning.
+    this.#stopListening = this.lineage.onChanged(() => this.watch.close());
     // A shared stream would keep the token of its beginning.
     this.watch = new WatchClient(transport, this.clock, options.auth === undefined);
     this.maintenance = new MaintenanceClient(transport);
@@ -106,6 +109,7 @@ export class EtcdClient implements AsyncDisposable {
   /** Ends all connections; calls under way fail with `unavailable`. Idempotent. */
   close(): Promise<void> {
     this.#closed.abort(new EtcdError("unavailable", "the client is closed", { mayHaveApplied: false }));
+    this.#stopListening();
     this.watch.close();
     for (const source of this.#sources) source.close();
     this.#ranking?.close();

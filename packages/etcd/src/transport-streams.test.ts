@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { systemClock } from "./runtime/clock.ts";
 import { EtcdError } from "./errors.ts";
 import { LeaseKeepAliveResponseSchema, PutResponseSchema, WatchResponseSchema } from "./gen/rpc_pb.ts";
 import { failure } from "./testing/failure.ts";
@@ -93,6 +94,8 @@ describe("a stream", () => {
     keepAlive(5n);
     const next = failure(answers[Symbol.asyncIterator]().next());
     await vi.waitFor(() => expect(server.calls[1]?.messages).toHaveLength(1), WAIT);
+    // Less is no silence.
+    await new Promise<void>((resolve) => void systemClock.after(200, resolve));
     controller.abort(new EtcdError("deadline-exceeded", "silent"));
     expect((await next).code).toBe("deadline-exceeded");
     await vi.waitFor(() => expect(server.sessions.size).toBe(0), WAIT);

@@ -27,6 +27,8 @@ export const DEFAULT_TIMEOUT_MS = 5000;
 const PROBE_TIMEOUT_MS = 2000;
 /** A connection that was silent for less is not given up: the caller may simply be in a hurry. */
 const MIN_SILENCE_MS = 1000;
+/** The same for a stream, whose owner knows better; a connection that is younger than its silence is asked first. */
+const MIN_STREAM_SILENCE_MS = 150;
 
 /** Sends a request on an open session. */
 type Attempt<T> = (connection: Connection, session: OpenSession) => Promise<T>;
@@ -225,7 +227,8 @@ export class Http2Transport implements Transport {
     signal: AbortSignal | undefined,
     control: StreamControl | undefined,
   ): AsyncIterable<MessageShape<O>> {
-    let bytesAtLastSend = session.socket.bytesRead;
+    // Of what was sent and has had nothing in return, the oldest: a later request does not make the silence shorter.
+    let unanswered = { bytesRead: session.socket.bytesRead, at: this.#clock.monotonic() };
     const answers = new MessageQueue<MessageShape<O>>({
       onFull: () => call.pause(),
       onDrained: () => call.resume(),
@@ -255,14 +258,16 @@ export class Http2Transport implements Transport {
       // arrived meanwhile the connection is done with.
       if (error.code === "deadline-exceeded") {
         this.#failed(connection);
-        connection.suspect(session, session.socket.bytesRead === bytesAtLastSend);
+        const silent = session.socket.bytesRead === unanswered.bytesRead;
+        connection.suspect(session, silent && this.#clock.monotonic() - unanswered.at >= MIN_STREAM_SILENCE_MS);
       }
       call.cancel(error);
     });
     publishRpc(method, connection.endpoint.url);
     const pump = async (): Promise<void> => {
       for await (const message of input) {
-        bytesAtLastSend = session.socket.bytesRead;
+        const { bytesRead } = session.socket;
+        if (bytesRead !== unanswered.bytesRead) unanswered = { bytesRead, at: this.#clock.monotonic() };
         call.send(toBinary(method.input, create(method.input, message)), false);
       }
       call.finishSending();

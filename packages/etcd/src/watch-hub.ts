@@ -20,7 +20,7 @@ interface Watcher {
 
 /** Without a watch a stream is kept for so long, as the next one is often near. */
 const IDLE_MS = 10_000;
-/** Many watches ask for their progress at the same time; one answer is for all of them. */
+/** Many watches ask for their progress at the same time; one answer, on its way, is for all of them. */
 const ASK_AGAIN_MS = 10;
 /** An answer that is about no watch in particular. */
 const NO_WATCH = -1n;
@@ -158,6 +158,8 @@ class HubStream {
       watcher?.messages.end(canceledError(response));
       this.#armIdle();
     } else if (id === NO_WATCH) {
+      // Whoever asks from here on wants to know of what comes from here on.
+      this.#askedAt = -Infinity;
       const progress = { t: "progress" as const, revision: revisionOf(response) };
       for (const { created, messages } of this.#watchers.values()) if (created) messages.push(progress);
     } else if (watcher !== undefined) {

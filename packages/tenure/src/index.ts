@@ -44,5 +44,5 @@ export { type Comparison, type Op, compare, put, range, remove } from "@tenure/e
 export type { AuthOptions, TlsOptions } from "@tenure/etcd";
 
 // For tools.
-export { isCandidate, isTenureLease } from "./names.ts";
+export { electionPrefix, isCandidate, isTenureLease } from "./names.ts";
 export { keepAliveIntervalMs, marginMs, provenUntil } from "./lease-timing.ts";

@@ -49,6 +49,25 @@ describe("a watch of a member that froze (etcd#14641, #8980, #17611)", () => {
     expect(store.snapshots).toEqual(["5: e/1", "7: e/2"]);
   });
 
+  it("is not asked while others that share its stream are answered", async () => {
+    const store = await liveAt(5n);
+    await passTime(store.clock, SILENCE_MS);
+    await store.watch.send({ t: "progress", revision: 5n });
+    await passTime(store.clock, 2 * SILENCE_MS - 1);
+    expect(store.watch.asked).toBe(0);
+    await passTime(store.clock, 1);
+    expect(store.watch.asked).toBe(1);
+  });
+
+  it("is asked again while it does not answer, as a busy member loses questions", async () => {
+    const store = await liveAt(5n);
+    await passTime(store.clock, 2 * SILENCE_MS + SILENCE_MS / 2);
+    expect(store.watch.asked).toBe(3);
+    await store.watch.send({ t: "progress", revision: 5n });
+    await passTime(store.clock, SILENCE_MS);
+    expect([store.watch.asked, store.watches.length]).toEqual([3, 1]);
+  });
+
   it("is asked as often as the shortest lease that depends on it is renewed", async () => {
     const store = await liveAt(5n);
     store.feed.open(3000);

@@ -42,15 +42,17 @@ export class LagAlarm {
 
   /** To be told of every message of the watch. */
   heard(message: WatchMessage): void {
-    if (this.#target === undefined) return;
+    if (this.#target === undefined) {
+      // An answer to another watch of the same stream, asked for at least as late as ours would be.
+      const answersAll = message.t === "progress" && message.revision >= this.#etcd.lineage.revision;
+      if (answersAll) this.#askLater();
+      return;
+    }
     this.#behind = message.revision < this.#target;
     if (!this.#behind) {
       this.#target = undefined;
       this.stop();
-      this.#cancelAsking = this.#etcd.clock.after(2 * this.#silenceMs(), () => this.#ask());
-    } else if (message.t === "progress") {
-      this.#cancelAsking();
-      this.#cancelAsking = this.#etcd.clock.after(this.#silenceMs() / 4, () => this.#stream.requestProgress());
+      this.#askLater();
     }
   }
 
@@ -59,11 +61,22 @@ export class LagAlarm {
     this.#cancelAsking();
   }
 
+  #askLater(): void {
+    this.#cancelAsking();
+    this.#cancelAsking = this.#etcd.clock.after(2 * this.#silenceMs(), () => this.#ask());
+  }
+
   #ask(): void {
     this.#target = this.#etcd.lineage.revision;
     this.#behind = false;
-    this.#stream.requestProgress();
+    this.#askNow();
     this.#armAlarm();
+  }
+
+  /** A member that is behind answers that it is, and a busy one loses a question now and then. */
+  #askNow(): void {
+    this.#stream.requestProgress();
+    this.#cancelAsking = this.#etcd.clock.after(this.#silenceMs() / 4, () => this.#askNow());
   }
 
   #armAlarm(): void {

@@ -70,6 +70,8 @@ export class ViewFeed {
   #stopListening: () => void = () => undefined;
   /** Reads under way, by us or by a campaign, whose answer will be offered. */
   #reads = 0;
+  /** Reads that had to be repeated for the present watch: one is usual, more say that something else is wrong. */
+  #rereads = 0;
   #closing = new AbortController();
   /** Fires when nobody looks any more, or the client is closed. */
   #ending: AbortSignal = this.#closing.signal;
@@ -158,7 +160,7 @@ export class ViewFeed {
       const { early } = this.#state;
       this.#setState({ t: "live" });
       this.#apply(early);
-    } else if (this.#reads === 0 && !this.#ending.aborted) void this.#read(this.#ending);
+    } else if (this.#reads === 0 && !this.#ending.aborted) void this.#read(this.#ending, this.#rereads++ > 0);
   }
 
   #apply(events: readonly Event[]): void {
@@ -202,6 +204,7 @@ export class ViewFeed {
         alarm.heard(message);
         if (message.t === "created") {
           onCreated();
+          this.#rereads = 0;
           publishWatchCreated(this.#prefix, message.revision);
           if (this.#state.t === "opening") this.#setState({ ...this.#state, createdAt: message.revision });
           this.#settle();
@@ -238,9 +241,10 @@ export class ViewFeed {
   }
 
   /** Reads the prefix until an answer arrives. */
-  async #read(signal: AbortSignal): Promise<void> {
+  async #read(signal: AbortSignal, slowly = false): Promise<void> {
     const answered = this.expectRead();
     const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
+    if (slowly) await retry.pause(signal);
     while (!signal.aborted) {
       try {
         const options = { signal, timeoutMs: READ_TIMEOUT_MS };

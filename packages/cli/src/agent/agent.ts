@@ -29,6 +29,7 @@ export class Agent {
 
   /** Does what another configuration says, as far as that is possible while running. */
   reload(config: AgentConfig): Changes {
+    if (this.#ending) return { started: [], stopped: [], restarted: [], needsRestart: false };
     const needsRestart = config.fixed !== this.#config.fixed;
     this.#config = config;
     const running = [...this.#running.values()].filter(({ ending }) => !ending);
@@ -46,7 +47,7 @@ export class Agent {
     };
   }
 
-  /** Ends all services; the second time, without waiting for their programs. Resolves when nothing runs any more. */
+  /** Ends all services. Resolves when nothing runs any more. */
   async end(): Promise<void> {
     this.#ending = true;
     const running = [...this.#running.values()];
@@ -54,11 +55,18 @@ export class Agent {
     await Promise.all(running.map(({ ended }) => ended));
   }
 
+  /** Waits for no program any more. */
+  hurry(): void {
+    for (const service of this.#running.values()) service.hurry();
+  }
+
   #wanted(name: string): ServiceConfig | undefined {
     return this.#config.services.find((service) => service.name === name);
   }
 
   #start(config: ServiceConfig): void {
+    // Nobody would wait for it.
+    if (this.#ending) return;
     const election = this.#shared.client.election(config.name, { ttlMs: config.plan.timings.ttlMs });
     const service = new RunningService(config, this.#shared, this.#endpoints?.add(election));
     this.#running.set(config.name, service);
@@ -69,7 +77,7 @@ export class Agent {
   #ended(name: string): void {
     this.#running.delete(name);
     this.#endpoints?.remove(name);
-    const next = this.#ending ? undefined : this.#wanted(name);
+    const next = this.#wanted(name);
     if (next !== undefined) this.#start(next);
   }
 }

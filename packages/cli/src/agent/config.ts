@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument, YAMLMap } from "yaml";
+import { electionPrefix, TenureError } from "tenure";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import type { EndpointFlags } from "../http/flags.ts";
 import { plan, type Plan, type RunFlags } from "../run/plan.ts";
@@ -118,6 +119,8 @@ class Reader {
   readonly #text: string;
   readonly #lines = new LineCounter();
   readonly #problems: Problem[] = [];
+  /** Where the elections' keys are, with the name of each service. */
+  readonly #prefixes = new Map<string, string>();
 
   constructor(file: string, text: string) {
     this.#file = file;
@@ -162,6 +165,7 @@ class Reader {
       return undefined;
     }
     const before = this.#problems.length;
+    this.#checkName(pair, name, settings);
     const { command, ...given } = this.#values(pair.value, SERVICE_KEYS, `services.${name}.`);
     if (this.#problems.length > before) return undefined;
     if (command === undefined) {
@@ -184,6 +188,18 @@ class Reader {
       const [, key = times, why = error.message] = /^--([a-z-]+): (.*)$/s.exec(error.message) ?? [];
       this.#wrong(this.#place(pair, key), `services.${name}.${key}: ${why.replaceAll(/--(?=[a-z])/g, "")}`);
       return undefined;
+    }
+  }
+
+  /** Two names may stand for the same election, as a slash at the begin does not count. */
+  #checkName(pair: Pair, name: string, settings: Settings): void {
+    try {
+      const prefix = electionPrefix(name, settings.connect().namespace);
+      const other = this.#prefixes.get(prefix);
+      if (other === undefined) this.#prefixes.set(prefix, name);
+      else this.#wrong(offsetOf(pair), `services.${name}: is the same election as ${other}`);
+    } catch (error) {
+      this.#wrong(offsetOf(pair), `services.${JSON.stringify(name)}: ${TenureError.from(error).message}`);
     }
   }
 

@@ -41,9 +41,14 @@ export class RunningService {
     return this.#orders.stop.aborted;
   }
 
-  /** Stops the program and leaves the election; the second time, without waiting for the program. */
+  /** Stops the program and leaves the election. */
   end(): void {
     this.#orders.end();
+  }
+
+  /** The same, without waiting for the program. */
+  hurry(): void {
+    this.#orders.endNow();
   }
 
   async #run(): Promise<void> {

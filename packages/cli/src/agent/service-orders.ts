@@ -14,9 +14,14 @@ export class ServiceOrders implements Orders {
     return this.stop.aborted ? "SIGTERM" : undefined;
   }
 
-  /** Stops the service; the second time, at once. */
+  /** Stops the service. */
   end(): void {
-    if (this.stop.aborted) this.#second.abort();
-    else this.#first.abort();
+    this.#first.abort();
+  }
+
+  /** Stops it at once. */
+  endNow(): void {
+    this.#first.abort();
+    this.#second.abort();
   }
 }

@@ -1,7 +1,7 @@
-import { connect } from "tenure";
+import { connect, TenureError } from "tenure";
 import { Agent, type Changes } from "../agent/agent.ts";
 import { type AgentConfig, readConfig } from "../agent/config.ts";
-import { sdNotify } from "../agent/sd-notify.ts";
+import { type Notifier, sdNotifier } from "../agent/sd-notify.ts";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { Endpoints } from "../http/endpoints.ts";
 import { endpointsPlan } from "../http/flags.ts";
@@ -30,6 +30,7 @@ export async function agent({ config: file, check }: AgentFlags, flags: GlobalFl
     return ExitCode.ok;
   }
   const log = new Log();
+  const notify = sdNotifier(log);
   const { promise: stopped, resolve: stop } = withResolvers();
   let onStop = stop;
   let onReload = (): void => undefined;
@@ -42,23 +43,24 @@ export async function agent({ config: file, check }: AgentFlags, flags: GlobalFl
   const connectOptions = config.settings.connect();
   const plan = endpointsPlan(config.http);
   const answering = plan && new Endpoints({ plan, log, closing: () => closing });
-  await answering?.open();
-  const guard = new GuardLink(connectOptions, log);
-  await using client = connect({ ...connectOptions, guard });
+  let guard: GuardLink | undefined;
   try {
+    await answering?.open();
+    guard = new GuardLink(connectOptions, log);
+    await using client = connect({ ...connectOptions, guard });
     const running = new Agent(config, { client, guard, log }, answering);
-    onReload = () => reload(running, read, log);
+    onReload = () => reload(running, read, log, notify);
     log.note(`running ${count(config.services.length, "service")} of ${file}`);
-    sdNotify(log, "--ready", `--status=${count(config.services.length, "service")}`);
+    notify("--ready", `--status=${count(config.services.length, "service")}`);
     await stopped;
     closing = true;
-    onStop = () => void running.end();
-    sdNotify(log, "STOPPING=1");
+    onReload = () => undefined;
+    onStop = () => running.hurry();
+    notify("STOPPING=1");
     await running.end();
     return ExitCode.ok;
   } finally {
-    await client.close();
-    guard.close();
+    guard?.close();
     // Last: whoever asks meanwhile is told that this node does not lead.
     await answering?.close();
     for (const [name, listener] of listeners) process.off(name, listener);
@@ -67,16 +69,16 @@ export async function agent({ config: file, check }: AgentFlags, flags: GlobalFl
 }
 
 /** A file with mistakes changes nothing. */
-function reload(running: Agent, read: () => AgentConfig, log: Notes): void {
-  sdNotify(log, "RELOADING=1");
+function reload(running: Agent, read: () => AgentConfig, log: Notes, notify: Notifier): void {
+  notify("RELOADING=1");
   try {
     log.note(`reloaded: ${told(running.reload(read()))}`);
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    for (const line of error.lines) log.note(line);
+    const lines = error instanceof CommandError ? error.lines : [TenureError.from(error).message];
+    for (const line of lines) log.note(line);
     log.note("not reloaded: everything runs on as it was");
   }
-  sdNotify(log, "--ready");
+  notify("--ready");
 }
 
 function told({ started, stopped, restarted, needsRestart }: Changes): string {

@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { type Clock, systemClock } from "@tenure/etcd/runtime";
 import { COMMON_HEADERS } from "./answer.ts";
 import type { EventLog, LoggedEvent } from "./event-log.ts";
@@ -43,8 +44,11 @@ export class EventStreams {
     return this.#listeners.size;
   }
 
-  get full(): boolean {
-    return this.#listeners.size >= MAX_LISTENERS;
+  /** Whether there is no room for one more, on a connection that may have one already. */
+  full(socket: Socket): boolean {
+    if (this.#listeners.size >= MAX_LISTENERS) return true;
+    for (const { response } of this.#listeners) if (response.req.socket === socket) return true;
+    return false;
   }
 
   /** @param lastEventId what the client heard last, as it says */
@@ -52,7 +56,9 @@ export class EventStreams {
     const known = lastEventId === undefined ? undefined : this.#log.sequenceOf(lastEventId);
     const listener: Listener = { response, service, sent: known ?? -1 };
     this.#listeners.add(listener);
-    response.once("close", () => this.#listeners.delete(listener));
+    // An answer that waits behind another one on its connection does not hear of the end of that.
+    const gone = (): void => void this.#listeners.delete(listener);
+    for (const end of [response, response.req.socket]) end.once("close", gone);
     response.on("error", () => undefined);
     response.on("drain", () => this.#serve(listener));
     response.writeHead(200, { ...COMMON_HEADERS, "Content-Type": "text/event-stream; charset=utf-8" });

@@ -101,7 +101,7 @@ export class HttpServer {
     if (request.method !== "GET") {
       return send(request, response, { status: 200, headers: { "Content-Type": "text/event-stream" }, body: "" });
     }
-    if (this.#streams.full) {
+    if (this.#streams.full(request.socket)) {
       return send(
         request,
         response,

@@ -127,12 +127,18 @@ function readProcess(pid: string, file: "stat" | "environ"): string {
       text += buffer.toString("latin1", 0, length);
       if (length < buffer.length) return text;
     }
-  } catch {
-    return "";
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (UNREADABLE.has(code)) return "";
+    // Too many open files, for one: that a process cannot be seen does not say that it is gone.
+    throw error;
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
 }
+
+/** What says that a process has ended, or is another user's. */
+const UNREADABLE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"]);
 
 function groupExists(pgid: number): boolean {
   try {

@@ -63,7 +63,8 @@ async function fire(owner: string): Promise<void> {
 
 /** Kills trees; false when something of them may be left. */
 async function kill(each: readonly Tree[]): Promise<boolean> {
-  const outcomes = await Promise.all(each.map(({ mark }) => killTree(mark, KILL_LIMIT_MS)));
+  const unseen = { dead: false, found: true };
+  const outcomes = await Promise.all(each.map(({ mark }) => killTree(mark, KILL_LIMIT_MS).catch(() => unseen)));
   for (const { mark } of each) if (mark.cgroup !== undefined) removeCgroup(mark.cgroup);
   return outcomes.every(({ dead }) => dead);
 }

@@ -30,7 +30,7 @@ describe("a health check", () => {
     const stop = new AbortController();
     const stopped = checkOf({ healthCmd: "sleep 100" })(60_000, stop.signal);
     stop.abort();
-    expect(await stopped).toBe("the health command was ended by SIGKILL");
+    expect(await stopped).toBe("cut short");
   });
 
   it("by HTTP: 2xx and 3xx, within the limit, redirects not followed", async () => {
@@ -45,7 +45,7 @@ describe("a health check", () => {
     expect([await ask(200), await ask(302)]).toEqual([undefined, undefined]);
     expect(await ask(503)).toBe(`http://127.0.0.1:${port}/503 answers 503`);
     expect(await ask(0, 50)).toBe(`http://127.0.0.1:${port}/0 did not answer within 0.05 s`);
-    expect(await checkOf({ healthHttp: "http://127.0.0.1:1/" })(5000, never)).toMatch(/ECONNREFUSED|bad port/);
+    expect(await checkOf({ healthHttp: "http://127.0.0.1:1/" })(5000, never)).toMatch(/ECONNREFUSED/);
   });
 
   it("by TCP: whether a connection is accepted", async () => {

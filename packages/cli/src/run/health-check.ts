@@ -1,3 +1,5 @@
+import * as http from "node:http";
+import * as https from "node:https";
 import { connect } from "node:net";
 import { systemClock } from "@tenure/etcd/runtime";
 import { CommandError, ExitCode } from "../exit-codes.ts";
@@ -22,6 +24,9 @@ export interface CommandContext {
   readonly guard: ServiceGuard | undefined;
 }
 
+/** A command that was killed is waited for no longer. */
+const KILL_WAIT_MS = 1000;
+
 /** What one of the flags asks; undefined when none is given. Throws CommandError 64. */
 export function healthQuestion(flags: {
   readonly healthCmd?: string;
@@ -40,7 +45,7 @@ export function healthQuestion(flags: {
 export function healthCheck(question: HealthQuestion, context: CommandContext): HealthCheck {
   switch (question.t) {
     case "cmd":
-      return (timeoutMs, signal) => commandFailure(question.command, context, timeoutMs, signal);
+      return commandCheck(question.command, context);
     case "http":
       return (timeoutMs, signal) => httpFailure(question.url, timeoutMs, signal);
     case "tcp":
@@ -48,42 +53,53 @@ export function healthCheck(question: HealthQuestion, context: CommandContext): 
   }
 }
 
-async function commandFailure(
-  command: string,
-  { env, log, guard }: CommandContext,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<string | undefined> {
+/** A command that cannot be killed, as another user's, is not started again while it lives. */
+function commandCheck(command: string, { env, log, guard }: CommandContext): HealthCheck {
   const what = "the health command";
-  const tree = new ProcessTree({ what, file: "/bin/sh", args: ["-c", command], env, input: "", log, guard });
-  const kill = (): void => void tree.kill();
-  signal.addEventListener("abort", kill);
-  await settledWithin(tree.exited, timeoutMs);
-  const late = tree.running;
-  await tree.kill();
-  signal.removeEventListener("abort", kill);
-  const exit = await tree.exited;
-  if (late) return `${what} took longer than ${timeoutMs / 1000} s`;
-  return exit.code === 0 ? undefined : `${what} ${exit.text}`;
+  let last: Promise<void> | undefined;
+  return async (timeoutMs, signal) => {
+    if (last !== undefined) return `${what} still runs`;
+    let tree: ProcessTree;
+    try {
+      tree = new ProcessTree({ what, file: "/bin/sh", args: ["-c", command], env, input: "", log, guard });
+    } catch (error) {
+      return `${what} cannot be started: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    const over = new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      void tree.exited.then(() => resolve());
+    });
+    await settledWithin(over, timeoutMs);
+    const late = tree.running;
+    last = tree.kill().finally(() => (last = undefined));
+    await settledWithin(last, KILL_WAIT_MS);
+    if (signal.aborted) return "cut short";
+    if (late) return `${what} took longer than ${timeoutMs / 1000} s`;
+    const exit = await tree.exited;
+    return exit.code === 0 ? undefined : `${what} ${exit.text}`;
+  };
 }
 
-async function httpFailure(url: string, timeoutMs: number, signal: AbortSignal): Promise<string | undefined> {
-  const ending = new AbortController();
-  const end = (): void => ending.abort();
-  const cancelLimit = systemClock.after(timeoutMs, end);
-  signal.addEventListener("abort", end);
-  try {
-    const answer = await fetch(url, { redirect: "manual", signal: ending.signal });
-    await answer.body?.cancel();
-    return answer.status >= 200 && answer.status < 400 ? undefined : `${url} answers ${answer.status}`;
-  } catch (error) {
-    if (ending.signal.aborted) return `${url} did not answer within ${timeoutMs / 1000} s`;
-    const cause = error instanceof Error ? (error.cause ?? error) : error;
-    return `${url}: ${cause instanceof Error ? cause.message : String(cause)}`;
-  } finally {
-    cancelLimit();
-    signal.removeEventListener("abort", end);
-  }
+function httpFailure(url: string, timeoutMs: number, signal: AbortSignal): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const request = (url.startsWith("https:") ? https : http).get(url, { agent: false });
+    const done = (failure: string | undefined): void => {
+      cancelLimit();
+      signal.removeEventListener("abort", onAbort);
+      request.destroy();
+      resolve(failure);
+    };
+    const onAbort = (): void => done("cut short");
+    const cancelLimit = systemClock.after(timeoutMs, () => {
+      done(`${url} did not answer within ${timeoutMs / 1000} s`);
+    });
+    request.once("response", ({ statusCode = 0 }) => {
+      done(statusCode >= 200 && statusCode < 400 ? undefined : `${url} answers ${statusCode}`);
+    });
+    request.on("error", (error) => done(`${url}: ${error.message}`));
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+  });
 }
 
 function tcpFailure(address: Address, timeoutMs: number, signal: AbortSignal): Promise<string | undefined> {

@@ -45,6 +45,13 @@ describe("Health", () => {
     await health.stop();
   });
 
+  it("says why it is not fit from the start, once", async () => {
+    const { health, notes, pass } = node("wrong");
+    await pass(5);
+    expect(notes).toEqual(["not healthy yet: wrong"]);
+    await health.stop();
+  });
+
   it("wakes who waits for a change, or whose signal fires", async () => {
     const { health, pass } = node("ok", "ok", "bad");
     const signal = new AbortController().signal;

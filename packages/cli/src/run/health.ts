@@ -36,6 +36,8 @@ export class Health {
   readonly #waiting = new Set<() => void>();
   #running: Promise<void> = Promise.resolve();
   #healthy = false;
+  /** Whether the first result is in, and was told if it was a failure. */
+  #told = false;
   /** Results in a row that speak against the present state. */
   #against = 0;
   #why = "its health is not known yet";
@@ -87,7 +89,7 @@ export class Health {
     const { intervalMs, timeoutMs } = this.#times;
     while (!signal.aborted) {
       const startedAt = this.#clock.now();
-      const failure = await this.#check(timeoutMs, signal);
+      const failure = await this.#check(timeoutMs, signal).catch((error: unknown) => String(error));
       if (signal.aborted) return;
       this.#found(failure);
       await this.#pause(Math.max(0, intervalMs - (this.#clock.now() - startedAt)), signal);
@@ -96,6 +98,9 @@ export class Health {
 
   #found(failure: string | undefined): void {
     if (failure !== undefined) this.#why = failure;
+    // Whoever waits for a first success wants to know for what.
+    if (failure !== undefined && !this.#told) this.#log.note(`not healthy yet: ${failure}`);
+    this.#told = true;
     this.#against = (failure === undefined) === this.#healthy ? 0 : this.#against + 1;
     if (this.#against < (this.#healthy ? this.#times.fall : this.#times.rise)) return;
     this.#against = 0;

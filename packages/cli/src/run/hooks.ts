@@ -78,7 +78,18 @@ export class Hooks {
     return turn;
   }
 
-  async #run(name: HookName, command: string, { role, env, leader, reason, signal }: HookCall): Promise<boolean> {
+  async #run(name: HookName, command: string, call: HookCall): Promise<boolean> {
+    try {
+      return await this.#spawn(name, command, call);
+    } catch (error) {
+      this.#options.log.note(
+        `the hook ${name} cannot be run: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      return false;
+    }
+  }
+
+  async #spawn(name: HookName, command: string, { role, env, leader, reason, signal }: HookCall): Promise<boolean> {
     const { election, timeoutMs, log, guard } = this.#options;
     if (signal?.aborted === true) return false;
     const token = env?.["TENURE_TOKEN"] ?? null;

@@ -44,6 +44,7 @@ const NOT_EXECUTABLE = 126;
 const SIGNAL_EXIT_BASE = 128;
 /** After so long without success killing is reported, and goes on. */
 const KILL_REPORT_MS = 5000;
+const KILL_RETRY_MS = 1000;
 
 const GROUP: Containment = { t: "group", entry: [] };
 /** A namespace takes some milliseconds to be there. */
@@ -77,16 +78,23 @@ export class ProcessTree {
     const { cgroupParent } = containment;
     const cgroup = cgroupParent === undefined ? undefined : join(cgroupParent, `tenure-${id}`);
     guard?.tree({ id, pgid: undefined, since, cgroup });
-    if (cgroup !== undefined) mkdirSync(cgroup);
     const above = options.env[TREE_VARIABLE];
     const env = { ...options.env, [TREE_VARIABLE]: above === undefined ? id : `${above}:${id}` };
     const start = entered(containment, cgroup, { file: options.file, args: options.args, env });
-    const child = spawn(start.file, start.args, {
-      detached: true,
-      env: start.env,
-      // What a hook prints is no data.
-      stdio: input === undefined ? [stdin, "inherit", "inherit"] : ["pipe", 2, 2],
-    });
+    let child: ChildProcess;
+    try {
+      if (cgroup !== undefined) mkdirSync(cgroup);
+      child = spawn(start.file, start.args, {
+        detached: true,
+        env: start.env,
+        // What a hook prints is no data.
+        stdio: input === undefined ? [stdin, "inherit", "inherit"] : ["pipe", 2, 2],
+      });
+    } catch (error) {
+      if (cgroup !== undefined) removeCgroup(cgroup);
+      guard?.gone(id);
+      throw error;
+    }
     this.#mark = { id, pgid: child.pid, since, cgroup };
     guard?.tree(this.#mark);
     this.exited = this.#awaitExit(child);
@@ -139,10 +147,18 @@ export class ProcessTree {
     const { what, log, guard } = this.#options;
     const exitedByItself = !this.running;
     for (let first = true; ; first = false) {
-      const { dead, found } = await killTree(this.#mark, KILL_REPORT_MS);
-      if (first && exitedByItself && found) log.note(`${what} left processes behind, which were killed`);
-      if (dead) break;
-      log.note(`${what} cannot be killed yet: ${livingOf(this.#mark).join(", ")}`);
+      try {
+        const { dead, found } = await killTree(this.#mark, KILL_REPORT_MS);
+        if (first && exitedByItself && found) log.note(`${what} left processes behind, which were killed`);
+        if (dead) break;
+        log.note(`${what} cannot be killed yet: ${livingOf(this.#mark).join(", ")}`);
+      } catch (error) {
+        // What cannot be looked at, as when there are too many open files, may live.
+        log.note(
+          `whether ${what} is dead cannot be seen yet: ${error instanceof Error ? error.message : String(error)}`,
+        );
+        await new Promise<void>((resolve) => void systemClock.after(KILL_RETRY_MS, resolve));
+      }
     }
     await this.exited;
     if (this.#mark.cgroup !== undefined) removeCgroup(this.#mark.cgroup);

@@ -102,7 +102,7 @@ export class Supervisor {
   async #takeTurns(): Promise<number> {
     for (let attempt = 0; ; attempt++) {
       this.#standby?.start();
-      const term = await this.#electedWhileHealthy();
+      const term = await this.#electedInTime();
       if (term === undefined) return this.#signals.exitCode;
       const electedAt = systemClock.now();
       const { ending, exit } = await this.#lead(term);
@@ -119,41 +119,45 @@ export class Supervisor {
   }
 
   /** The next term, or undefined when the wait for it was stopped. A node that is not fit is not in the queue. */
-  async #electedWhileHealthy(): Promise<Term | undefined> {
+  async #electedInTime(): Promise<Term | undefined> {
     const { stop } = this.#signals;
-    if (this.#health === undefined) return this.#elected(stop);
-    while (!stop.aborted) {
-      await this.#health.becomes(true, stop);
-      const leave = new AbortController();
-      void this.#health.becomes(false, leave.signal).then(() => leave.abort());
-      const term = await this.#elected(leave.signal);
-      leave.abort();
-      if (term !== undefined) return term;
-      this.#service?.left();
-    }
-    return undefined;
-  }
-
-  /** The next term, or undefined when the signal, or an order to stop, ended the wait for it. */
-  async #elected(leave: AbortSignal): Promise<Term | undefined> {
-    const { electedWithinMs, value } = this.#plan;
-    const limitMs = this.#electedBefore ? undefined : electedWithinMs;
+    const limitMs = this.#electedBefore ? undefined : this.#plan.electedWithinMs;
     const timeout = new AbortController();
     const cancelTimeout = limitMs === undefined ? undefined : systemClock.after(limitMs, () => timeout.abort());
-    const { stop } = this.#signals;
+    const over = AbortSignal.any([stop, timeout.signal]);
+    try {
+      for (;;) {
+        await this.#health?.becomes(true, over);
+        if (stop.aborted) return undefined;
+        if (over.aborted) throw new CommandError(ExitCode.notElected, `not elected within ${(limitMs ?? 0) / 1000} s`);
+        const term = await this.#elected(over, limitMs);
+        if (term !== undefined) return term;
+        this.#service?.left();
+      }
+    } finally {
+      cancelTimeout?.();
+    }
+  }
+
+  /** The next term, or undefined when the wait is over or this node is not fit any more. */
+  async #elected(over: AbortSignal, limitMs: number | undefined): Promise<Term | undefined> {
+    const unfit = new AbortController();
+    const leave = new AbortController();
+    void this.#health?.becomes(false, unfit.signal).then(() => leave.abort());
     try {
       if (!this.#electedBefore) {
+        const { stop } = this.#signals;
         await this.#client.ready({ signal: stop, ...(limitMs !== undefined && { timeoutMs: limitMs }) });
       }
-      const term = await this.#election.campaign(value, { signal: AbortSignal.any([stop, leave, timeout.signal]) });
+      const signal = AbortSignal.any([over, leave.signal]);
+      const term = await this.#election.campaign(this.#plan.value, { signal });
       this.#electedBefore = true;
       return term;
     } catch (error) {
-      if (stop.aborted || leave.aborted) return undefined;
-      if (TenureError.from(error).code !== "aborted") throw error;
-      throw new CommandError(ExitCode.notElected, `not elected within ${(limitMs ?? 0) / 1000} s`);
+      if (over.aborted || leave.signal.aborted) return undefined;
+      throw error;
     } finally {
-      cancelTimeout?.();
+      unfit.abort();
     }
   }
 
@@ -173,6 +177,11 @@ export class Supervisor {
     try {
       await this.#standby?.stop();
       outcome = await this.#promote(term, watch);
+    } catch (error) {
+      // Nothing runs: what was started has been seen dead, or could not be started at all.
+      await this.#resign(term, undefined);
+      this.#service?.over("exited");
+      throw error;
     } finally {
       this.#watch = undefined;
       over.abort();
@@ -218,7 +227,9 @@ export class Supervisor {
       if (watch.ending === undefined) this.#log.note("the hook pre-promote refused; stepping down");
       return { ending: watch.ending, exit: undefined };
     }
-    const outcome = await this.#work(env, call, watch);
+    const outcome = await this.#work(env, { ...call, signal: ended.signal }, watch);
+    // A hook that tells of the start must not go on when another node has started.
+    ended.abort();
     const { ending, exit } = outcome;
     this.#log.note(ending === undefined ? `${this.#plan.command} ${exit?.text}; stepping down` : `${ending.reason}`);
     // The program is dead, so a deadline that passes now harms nobody.
@@ -239,7 +250,7 @@ export class Supervisor {
       const startedAt = systemClock.now();
       const program = this.#start(env);
       this.#service?.promoted(() => program.running && watch.mayRun);
-      if (exit === undefined) void this.#hooks.run("on-promote", { ...call, signal: this.#signals.hurry });
+      if (exit === undefined) void this.#hooks.run("on-promote", call);
       await Promise.race([program.exited, watch.ended]);
       const ending = watch.ending;
       this.#service?.stopping(endKind(ending));

@@ -120,6 +120,12 @@ describe("a redirect", () => {
     expect((await ask(url)).status).toBe(503);
   });
 
+  it("is not made where the leader's value cannot be read", async () => {
+    const locate = ({ value }: Leader): string => (JSON.parse(value) as { url: string }).url;
+    const url = await listening(createServer(gate({ locate }).listener(app)));
+    expect((await ask(url)).status).toBe(503);
+  });
+
   it("goes to the leader's host, whatever the request names", async () => {
     const url = await listening(createServer(gate({ locate: ({ value }) => value }).listener(app)));
     const socket = connect(Number(new URL(url).port), "127.0.0.1");

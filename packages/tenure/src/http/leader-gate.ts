@@ -122,7 +122,7 @@ export class LeaderGate implements Disposable {
   }
 
   #turnAway(url: string, response: ServerResponse): void {
-    const target = this.#leader === null || this.#leader.self ? undefined : this.#options.locate?.(this.#leader);
+    const target = this.#located();
     if (target === undefined || !/^https?:$/.test(protocolOf(target))) {
       const leader = this.#leader?.value ?? null;
       return this.#send(response, 503, { error: `this node does not lead ${this.#name}`, leader });
@@ -131,6 +131,16 @@ export class LeaderGate implements Disposable {
     const path = url.startsWith("/") ? url : "/";
     response.setHeader("Location", new URL(target).href.replace(/\/$/, "") + path);
     this.#send(response, 307, { leader: target });
+  }
+
+  /** Where the leader is. What it campaigned with may be anything, and must not bring this node down. */
+  #located(): string | undefined {
+    if (this.#leader === null || this.#leader.self) return undefined;
+    try {
+      return this.#options.locate?.(this.#leader);
+    } catch {
+      return undefined;
+    }
   }
 
   #answerHealth(route: string, response: ServerResponse): void {
