@@ -122,7 +122,7 @@ describe("the number of requests", () => {
     expect((await during(() => election.candidates())).sent).toEqual(["KV/Range"]);
   });
 
-  it("is one read, and one watch at most, to observe, however many leaders come and go and however many observe", async () => {
+  it("is one read, and one watch at most, to observe, however many leaders come and observers", async () => {
     const client = await withSession();
     const name = newName();
     const observed = client.election(name, { ttlMs });
