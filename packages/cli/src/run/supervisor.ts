@@ -141,12 +141,12 @@ export class Supervisor {
 
   /** The next term, or undefined when the wait is over or this node is not fit any more. */
   async #elected(over: AbortSignal, limitMs: number | undefined): Promise<Term | undefined> {
+    const { stop } = this.#signals;
     const unfit = new AbortController();
     const leave = new AbortController();
     void this.#health?.becomes(false, unfit.signal).then(() => leave.abort());
     try {
       if (!this.#electedBefore) {
-        const { stop } = this.#signals;
         await this.#client.ready({ signal: stop, ...(limitMs !== undefined && { timeoutMs: limitMs }) });
       }
       const signal = AbortSignal.any([over, leave.signal]);
@@ -154,7 +154,9 @@ export class Supervisor {
       this.#electedBefore = true;
       return term;
     } catch (error) {
-      if (over.aborted || leave.signal.aborted) return undefined;
+      if (stop.aborted) return undefined;
+      // A store that does not answer within the limit says more than that the limit is over.
+      if (TenureError.from(error).code === "aborted" && (over.aborted || leave.signal.aborted)) return undefined;
       throw error;
     } finally {
       unfit.abort();
