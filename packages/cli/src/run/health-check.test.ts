@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
@@ -31,6 +32,14 @@ describe("a health check", () => {
     const stopped = checkOf({ healthCmd: "sleep 100" })(60_000, stop.signal);
     stop.abort();
     expect(await stopped).toBe("cut short");
+  });
+
+  it("leaves nothing on the signal, which lives as long as the node", async () => {
+    const { signal } = new AbortController();
+    const port = await listening(createHttpServer((_request, response) => void response.writeHead(204).end()));
+    const checks = [{ healthCmd: "true" }, { healthHttp: `http://127.0.0.1:${port}/` }, { healthTcp: `:${port}` }];
+    for (const flags of checks) expect(await checkOf(flags)(5000, signal)).toBeUndefined();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   it("by HTTP: 2xx and 3xx, within the limit, redirects not followed", async () => {

@@ -65,11 +65,12 @@ function commandCheck(command: string, { env, log, guard }: CommandContext): Hea
     } catch (error) {
       return `${what} cannot be started: ${error instanceof Error ? error.message : String(error)}`;
     }
-    const over = new Promise<void>((resolve) => {
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      void tree.exited.then(() => resolve());
-    });
-    await settledWithin(over, timeoutMs);
+    let onAbort = (): void => undefined;
+    const aborted = new Promise<void>((resolve) => (onAbort = resolve));
+    signal.addEventListener("abort", onAbort);
+    await settledWithin(tree.exited, timeoutMs, aborted);
+    // The signal lives as long as the node, and there will be many checks.
+    signal.removeEventListener("abort", onAbort);
     const late = tree.running;
     last = tree.kill().finally(() => (last = undefined));
     await settledWithin(last, KILL_WAIT_MS);
