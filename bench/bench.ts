@@ -6,12 +6,16 @@ import { handOver, handOverInside } from "./hand-over.ts";
 import { linkItself } from "./link.ts";
 import { manyCandidates } from "./many-candidates.ts";
 import { manyElections } from "./many-elections.ts";
+import { manyObservers } from "./many-observers.ts";
 import { observe } from "./observe.ts";
 import { proclaim } from "./proclaim.ts";
 import { startUp } from "./start-up.ts";
+import { type LimitResult, limitsOf } from "./support/limits.ts";
 import { Measurements, type Row } from "./support/rows.ts";
-import { type Question, Stage } from "./support/stage.ts";
+import { firstLine, type Question, Stage } from "./support/stage.ts";
+import { transport } from "./transport.ts";
 
+export { growthPlotOf } from "./support/growth-plot.ts";
 export { plotOf } from "./support/plot.ts";
 export { reportOf } from "./support/report.ts";
 
@@ -27,7 +31,9 @@ export const questions: readonly Question[] = [
   failover,
   manyElections,
   manyCandidates,
+  manyObservers,
   startUp,
+  transport,
 ];
 
 /** What to measure, and with what. */
@@ -38,6 +44,8 @@ export interface BenchSettings {
   /** The Go program. */
   readonly goPeer: string;
   readonly rounds: number;
+  /** Leaves out the greatest numbers and the longest outages. */
+  readonly quick: boolean;
   /** Added round trips to etcd. */
   readonly rttsMs: readonly number[];
   /** Names of questions; all by default. */
@@ -60,6 +68,10 @@ export interface BenchReport {
   readonly stopped: boolean;
   /** Questions that broke off, and why; what they had measured until then is among the rows. */
   readonly failures: readonly string[];
+  /** What would have taken too long. */
+  readonly leftOut: readonly string[];
+  /** What Tenure's numbers have to be at most, as far as they were measured. */
+  readonly limits: readonly LimitResult[];
   readonly rows: readonly Row[];
 }
 
@@ -70,16 +82,25 @@ export async function runBench(settings: BenchSettings): Promise<BenchReport> {
   const [loadBefore = 0] = loadavg();
   const measurements = new Measurements();
   const failures: string[] = [];
+  const leftOut: string[] = [];
+  const fail = (what: string): void => {
+    failures.push(what);
+    tell(`error: ${what}`);
+  };
+  const leaveOut = (what: string): void => {
+    leftOut.push(what);
+    tell(`left out: ${what}`);
+  };
   for (const question of questions.filter(({ name }) => settings.only?.includes(name) ?? true)) {
     for (const rttMs of question.overLinks ? settings.rttsMs : [0]) {
       if (signal.aborted) break;
       try {
-        await using stage = await Stage.open({ ...settings, rttMs, measurements });
+        await using stage = await Stage.open({ ...settings, rttMs, measurements, leaveOut, fail });
         await question.measure(stage);
+        tell(`${question.name}${rttMs > 0 ? ` (+${rttMs} ms)` : ""}: done after ${seconds(startedAt)} s`);
       } catch (error) {
-        const failure = `${question.name}, +${rttMs} ms: ${firstLine(error)}`;
-        if (!signal.aborted) failures.push(failure);
-        tell(signal.aborted ? "stopped" : `error: ${failure}`);
+        if (signal.aborted) tell("stopped");
+        else fail(`${question.name}, +${rttMs} ms: ${firstLine(error)}`);
       }
     }
   }
@@ -93,10 +114,12 @@ export async function runBench(settings: BenchSettings): Promise<BenchReport> {
     loadBefore,
     stopped: signal.aborted,
     failures,
+    leftOut,
+    limits: limitsOf(measurements.rows),
     rows: measurements.rows,
   };
 }
 
-function firstLine(error: unknown): string {
-  return String(error).split("\n", 1)[0] ?? "";
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1_000).toFixed(0);
 }

@@ -5,7 +5,8 @@ import { etcd3, go, type Question, type Stage, tenure, type Variant } from "./su
 const ttlSeconds = 2;
 const guarded: Variant = { name: "tenure with a guard", peer: "tenure", guard: true };
 const settleMs = 1_000;
-const roundsMax = 12;
+const roundsMax = 8;
+const roundsQuick = 2;
 const question = `leader killed until the standby is elected, TTL ${ttlSeconds} s`;
 
 /** How long it takes from SIGKILL of the leader's process until the standby in another process is elected. */
@@ -13,7 +14,7 @@ export const failover: Question = {
   name: "failover",
   overLinks: false,
   measure: async (stage) => {
-    const rounds = Math.min(stage.rounds, roundsMax);
+    const rounds = Math.min(stage.rounds, stage.quick ? roundsQuick : roundsMax);
     for (let round = 0; round < rounds; round++) {
       stage.settings.signal.throwIfAborted();
       // Where in the time between two keep-alives the process dies decides how long its lease lives on.

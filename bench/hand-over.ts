@@ -5,7 +5,10 @@ import { etcd3, floor, go, type Question, type Stage, tenure } from "./support/s
 /** How long a standby has waited in the queue before the leader resigns. */
 const longMs = 200;
 const shortMs = 8;
-const warmUps = 10;
+/** Before the first: campaigns of each process, and hand-overs; few over a link, where no code is too slow. */
+const warmUps = { campaigns: 300, handOvers: 20 };
+const warmUpsFar = { campaigns: 10, handOvers: 3 };
+const warmUpsQuick = { campaigns: 100, handOvers: 4 };
 
 /** How long it takes from the leader's resign until the standby in another process is elected. */
 export const handOver: Question = {
@@ -31,14 +34,16 @@ async function measure(stage: Stage, where: string, processes: number): Promise<
   for (const [leading, standing] of pairs.values()) {
     await leading.order({ do: "ready", seat: 0 });
     await standing.order({ do: "ready", seat: 1 });
-    for (let round = 0; round < warmUps; round++) await handedOver(stage, leading, standing, shortMs);
+    const { campaigns, handOvers } = stage.rttMs > 0 ? warmUpsFar : stage.quick ? warmUpsQuick : warmUps;
+    for (const contestant of [leading, standing]) await contestant.order({ do: "campaign", rounds: campaigns });
+    for (let round = 0; round < handOvers; round++) await handedOver(stage, leading, standing, shortMs);
   }
   for (const [how, waitMs] of [
     ["standby long there", longMs],
     ["standby just there", shortMs],
   ] as const) {
     const question = `resign until elected, ${where}, ${how}`;
-    await stage.alternate(question, pairs, stage.rounds, async (variant, [leading, standing]) => {
+    await stage.alternate(question, pairs, stage.fewer(2), async (variant, [leading, standing]) => {
       stage.record(question, variant, "ms", [await handedOver(stage, leading, standing, waitMs)]);
     });
   }

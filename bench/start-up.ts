@@ -6,7 +6,7 @@ import { etcd3, go, type Question, type Stage, tenure, type Variant } from "./su
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const settleMs = 3_000;
-const standbyRounds = 3;
+const standbyRounds = 2;
 const timeoutMs = 20_000;
 
 /** Programs for Node that import one thing and say how many milliseconds it took. */
@@ -22,7 +22,7 @@ export const startUp: Question = {
   overLinks: false,
   measure: async (stage) => {
     const question = "import";
-    await stage.alternate(question, imports, stage.rounds, async (variant, name) => {
+    await stage.alternate(question, imports, stage.fewer(2), async (variant, name) => {
       const program = `const from = performance.now(); await import("${name}"); console.log(performance.now() - from);`;
       const { output } = await ran(["--input-type=module", "-e", program], stage.settings.signal);
       stage.record(question, variant, "ms", [Number(output)]);
@@ -52,18 +52,23 @@ async function commands(stage: Stage): Promise<void> {
 async function standbys(stage: Stage): Promise<void> {
   const variants = new Map([tenure, go, etcd3].map((variant) => [variant, variant]));
   const question = "memory of a process that stands by";
-  await stage.alternate(question, variants, Math.min(stage.rounds, standbyRounds), async (variant) => {
-    const election = stage.newElection();
-    const [leading, standing] = [stage.start(variant), stage.start(variant)];
-    await leading.order({ do: "stand", election, seat: 0, value: "first" });
-    await leading.told("elected", () => true);
-    const there = stage.candidates(election, 2);
-    await standing.order({ do: "stand", election, seat: 0, value: "second" });
-    await there;
-    await pause(settleMs);
-    stage.record(question, variant, "MB", [standing.residentMb]);
-    await stage.dismiss([leading, standing]);
-  });
+  await stage.alternate(
+    question,
+    variants,
+    Math.min(stage.rounds, stage.quick ? 1 : standbyRounds),
+    async (variant) => {
+      const election = stage.newElection();
+      const [leading, standing] = [stage.start(variant), stage.start(variant)];
+      await leading.order({ do: "stand", election, seat: 0, value: "first" });
+      await leading.told("elected", () => true);
+      const there = stage.candidates(election, 2);
+      await standing.order({ do: "stand", election, seat: 0, value: "second" });
+      await there;
+      await pause(settleMs);
+      stage.record(question, variant, "MB", [standing.residentMb]);
+      await stage.dismiss([leading, standing]);
+    },
+  );
 }
 
 /** Runs Node to its end. */

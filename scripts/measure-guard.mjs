@@ -3,13 +3,10 @@
 // the end of its key, asked for again and again; and what each costs in memory until then. Alternating rounds on one
 // etcd.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { once } from "node:events";
 import { parseArgs } from "node:util";
-import { findEtcd } from "./lib/etcd.mjs";
+import { startStore } from "./lib/own-store.mjs";
 import { main, note, root } from "./lib/process.mjs";
 import { setup } from "./lib/setup.mjs";
 
@@ -40,13 +37,10 @@ await main(async () => {
   if (!(Number.isInteger(rounds) && rounds > 0 && rounds <= 1000)) throw new Error("--rounds: a number from 1 to 1000");
   await setup();
   const { EtcdClient } = await import(`${root}packages/etcd/dist/index.js`);
-  const { etcd, version } = await findEtcd();
-  const dir = mkdtempSync(join(tmpdir(), "tenure-measure-"));
-  const endpoint = `http://127.0.0.1:${await freePort()}`;
-  const store = spawn(etcd, etcdFlags(endpoint, join(dir, "data")), { stdio: "ignore" });
+  const store = await startStore();
+  const { endpoint, version } = store;
   const client = new EtcdClient({ endpoints: [endpoint] });
   try {
-    await serving(client);
     const results = { node: [], sh: [] };
     for (let round = 0; round < rounds; round++) {
       for (const name of round % 2 === 0 ? ["node", "sh"] : ["sh", "node"]) {
@@ -59,9 +53,7 @@ await main(async () => {
     else console.table(Object.fromEntries(rows.map(({ guard, ...row }) => [guard, row])));
   } finally {
     await client.close();
-    store.kill("SIGKILL");
-    await once(store, "exit");
-    rmSync(dir, { recursive: true, force: true });
+    await store.stop();
   }
 });
 
@@ -122,37 +114,4 @@ function quantile(values, share) {
 
 function round(number) {
   return Math.round(number * 10) / 10;
-}
-
-function etcdFlags(endpoint, dir) {
-  const peer = "http://127.0.0.1:0";
-  return [
-    `--data-dir=${dir}`,
-    `--listen-client-urls=${endpoint}`,
-    `--advertise-client-urls=${endpoint}`,
-    `--listen-peer-urls=${peer}`,
-    "--unsafe-no-fsync",
-    "--log-level=error",
-  ];
-}
-
-async function serving(client) {
-  const limit = performance.now() + limitMs;
-  for (;;) {
-    try {
-      return await client.maintenance.status({ timeoutMs: 500 });
-    } catch (error) {
-      if (performance.now() > limit) throw error;
-      await new Promise((resolve) => void setTimeout(resolve, 50));
-    }
-  }
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
 }

@@ -2,7 +2,7 @@
 import { createInterface } from "node:readline";
 import { pause } from "../../tests/support/until.ts";
 import type { Connect, Held, PeerClient } from "./peer.ts";
-import { type Line, now, type Order, type PeerConfig } from "./protocol.ts";
+import { holdsAtOnce, type Line, now, type Order, type PeerConfig } from "./protocol.ts";
 
 const config = JSON.parse(process.argv[2] ?? "{}") as PeerConfig;
 const connect = await connectOf(config.peer);
@@ -50,11 +50,18 @@ async function carryOut(order: Order): Promise<number[]> {
     }
     case "proclaim":
       return proclaim(heldBy(order.election, order.seat), order.rounds, order.gapMs);
+    case "proclaim-one": {
+      const startedAt = now();
+      await heldBy(order.election, order.seat).proclaim(order.value);
+      return [startedAt];
+    }
     case "observe": {
       const { election } = order;
       await client.observe(election, (value) => tell({ t: "leader", election, value, at: now() }));
       return [];
     }
+    case "observe-many":
+      return observeMany(order.election, order.observers);
     case "hold":
       return hold(order.elections, order.shared);
     case "queue":
@@ -110,10 +117,27 @@ async function proclaim(leadership: Held, rounds: number, gapMs: number): Promis
   return values;
 }
 
+async function observeMany(election: string, observers: number): Promise<number[]> {
+  const heard = new Map<string, number>();
+  const hear = (value: string): void => {
+    const count = (heard.get(value) ?? 0) + 1;
+    heard.set(value, count);
+    if (count === observers) tell({ t: "heard", election, value, at: now() });
+  };
+  await Promise.all(Array.from({ length: observers }, () => client.observe(election, hear)));
+  return [];
+}
+
 async function hold(elections: number, shared: boolean): Promise<number[]> {
   const startedAt = now();
-  const seats = Array.from({ length: elections }, (_, index) => client.seat(shared ? 0 : index));
-  await Promise.all(seats.map((seat) => seat.campaign(newName(), "value")));
+  let begun = 0;
+  const win = async (): Promise<void> => {
+    while (begun < elections) {
+      const seat = begun++;
+      await client.seat(shared ? 0 : seat).campaign(newName(), "value");
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(elections, holdsAtOnce) }, win));
   return [now() - startedAt];
 }
 

@@ -33,6 +33,7 @@ type order struct {
 	Elections  int     `json:"elections"`
 	Shared     bool    `json:"shared"`
 	Candidates int     `json:"candidates"`
+	Observers  int     `json:"observers"`
 }
 
 type line struct {
@@ -61,6 +62,9 @@ type peer struct {
 	gates    map[string]chan struct{}
 	names    int
 }
+
+// With 5,000 requests at once etcd refuses what else comes.
+const holdsAtOnce = 1000
 
 var background = context.Background()
 
@@ -139,6 +143,9 @@ func (p *peer) carryOut(o order) ([]float64, error) {
 		return []float64{startedAt}, p.heldBy(o).Resign(background)
 	case "proclaim":
 		return p.proclaim(o)
+	case "proclaim-one":
+		startedAt := now()
+		return []float64{startedAt}, p.heldBy(o).Proclaim(background, o.Value)
 	case "observe":
 		session, err := p.session(0)
 		if err != nil {
@@ -151,6 +158,8 @@ func (p *peer) carryOut(o order) ([]float64, error) {
 			}
 		}()
 		return nil, nil
+	case "observe-many":
+		return nil, p.observeMany(o)
 	case "hold":
 		return p.hold(o)
 	case "queue":
@@ -275,9 +284,36 @@ func (p *peer) proclaim(o order) ([]float64, error) {
 	return values, nil
 }
 
+func (p *peer) observeMany(o order) error {
+	session, err := p.session(0)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	heard := map[string]int{}
+	hear := func(value string) {
+		mu.Lock()
+		heard[value]++
+		last := heard[value] == o.Observers
+		mu.Unlock()
+		if last {
+			p.tell(line{T: "heard", Election: o.Election, Value: value, At: now()})
+		}
+	}
+	for index := 0; index < o.Observers; index++ {
+		go func() {
+			for response := range concurrency.NewElection(session, o.Election).Observe(background) {
+				hear(string(response.Kvs[0].Value))
+			}
+		}()
+	}
+	return nil
+}
+
 func (p *peer) hold(o order) ([]float64, error) {
 	startedAt := now()
 	failures := make(chan error, o.Elections)
+	atOnce := make(chan struct{}, holdsAtOnce)
 	if o.Shared {
 		if _, err := p.session(0); err != nil {
 			return nil, err
@@ -289,6 +325,8 @@ func (p *peer) hold(o order) ([]float64, error) {
 			seat = 0
 		}
 		go func() {
+			atOnce <- struct{}{}
+			defer func() { <-atOnce }()
 			session, err := p.session(seat)
 			if err == nil {
 				err = concurrency.NewElection(session, p.newName()).Campaign(background, "value")

@@ -8,6 +8,9 @@ export interface PeerConfig {
   readonly guard?: boolean;
 }
 
+/** With 5,000 requests at once etcd refuses what else comes. */
+export const holdsAtOnce = 1_000;
+
 /** What a peer is told to do, a JSON object a line on its stdin. A seat is a candidate with a session of its own. */
 export type Order =
   /** Makes a seat's session, where the peer can have one before it campaigns. */
@@ -28,8 +31,12 @@ export type Order =
       readonly rounds: number;
       readonly gapMs: number;
     }
+  /** Proclaims once where the seat was elected. Value: when it began to. */
+  | { readonly do: "proclaim-one"; readonly election: string; readonly seat: number; readonly value: string }
   | { readonly do: "observe"; readonly election: string }
-  /** Wins so many elections, all at once, and holds them. Value: milliseconds. */
+  /** Has so many observers look at one election; done when all have begun to. */
+  | { readonly do: "observe-many"; readonly election: string; readonly observers: number }
+  /** Wins so many elections, all at once or `holdsAtOnce` at a time, and holds them. Value: milliseconds. */
   | { readonly do: "hold"; readonly elections: number; readonly shared: boolean }
   /** So many candidates stand in one election; done at once. */
   | { readonly do: "queue"; readonly election: string; readonly candidates: number }
@@ -43,6 +50,8 @@ export type Line =
   | { readonly t: "elected"; readonly election: string; readonly seat: number; readonly at: number }
   /** An observer sees another leader, or another value of the same one. */
   | { readonly t: "leader"; readonly election: string; readonly value: string; readonly at: number }
+  /** The last of many observers has told of a value. */
+  | { readonly t: "heard"; readonly election: string; readonly value: string; readonly at: number }
   /** The last candidate of a queue has resigned. */
   | { readonly t: "drained"; readonly election: string; readonly at: number };
 

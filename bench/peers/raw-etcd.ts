@@ -11,6 +11,8 @@ import {
   LeaseGrantResponseSchema,
   PutRequestSchema,
   PutResponseSchema,
+  RangeRequest_SortOrder,
+  RangeRequest_SortTarget,
   RangeRequestSchema,
   RangeResponseSchema,
   TxnRequestSchema,
@@ -63,13 +65,14 @@ export class RawEtcd {
     return kvs.map(({ value }) => text(value));
   }
 
-  /** Puts a key and reads the keys under a prefix in one transaction. */
+  /** Puts a key and reads the keys under a prefix, in the order in which they came, in one transaction. */
   async putAndRange(key: string, value: string, lease: bigint, prefix: string): Promise<string[]> {
     const put = { key: bytes(key), value: bytes(value), lease };
+    const [sortOrder, sortTarget] = [RangeRequest_SortOrder.ASCEND, RangeRequest_SortTarget.CREATE];
     const request: MessageInitShape<typeof TxnRequestSchema> = {
       success: [
         { request: { case: "requestPut", value: put } },
-        { request: { case: "requestRange", value: { ...rangeOf(prefix), keysOnly: true } } },
+        { request: { case: "requestRange", value: { ...rangeOf(prefix), keysOnly: true, sortOrder, sortTarget } } },
       ],
     };
     const { responses } = await this.#ask("etcdserverpb.KV/Txn", TxnRequestSchema, request, TxnResponseSchema);

@@ -5,8 +5,10 @@ import { fileURLToPath } from "node:url";
 import { killed, launch } from "../../tests/support/children.ts";
 import { settled } from "../../tests/support/until.ts";
 import type { Line, Order, PeerConfig } from "../peers/protocol.ts";
+import type { StackConfig, StackOrder } from "../transport/protocol.ts";
 
-const program = fileURLToPath(new URL("../peers/main.js", import.meta.url));
+const peerProgram = fileURLToPath(new URL("../peers/main.js", import.meta.url));
+const stackProgram = fileURLToPath(new URL("../transport/main.js", import.meta.url));
 const orderTimeoutMs = 120_000;
 /** The kernel counts time in hundredths of a second. */
 const ticksPerSecond = 100;
@@ -19,7 +21,7 @@ interface Wait {
   readonly fail: (error: Error) => void;
 }
 
-/** A process that elects with one of the peers' libraries. */
+/** A process that elects with one of the peers' libraries, or calls etcd by one of the gRPC stacks. */
 export class Contestant {
   readonly #name: string;
   readonly #child: ChildProcessWithoutNullStreams;
@@ -30,13 +32,10 @@ export class Contestant {
   #ended = false;
 
   /** @param goPeer the Go program */
-  constructor(name: string, config: PeerConfig, goPeer: string) {
+  constructor(name: string, config: PeerConfig | StackConfig, goPeer: string) {
     this.#name = name;
-    const argument = JSON.stringify(config);
-    this.#child =
-      config.peer === "go"
-        ? launch(goPeer, [argument], { env: process.env })
-        : launch(process.execPath, [program, argument], { env: process.env });
+    const [command, ...args] = commandOf(config, goPeer);
+    this.#child = launch(command, [...args, JSON.stringify(config)], { env: process.env });
     this.#child.stdin.on("error", () => undefined); // it has ended: whoever waits for it hears so
     this.#child.once("error", (error) => (this.#log += error.message));
     this.#child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
@@ -69,7 +68,7 @@ export class Contestant {
   }
 
   /** Has an order carried out, and returns its values. */
-  async order(order: Order, timeoutMs: number = orderTimeoutMs): Promise<readonly number[]> {
+  async order(order: Order | StackOrder, timeoutMs: number = orderTimeoutMs): Promise<readonly number[]> {
     const id = ++this.#orders;
     const isIt = (line: Line): line is LineOf<"done" | "failed"> =>
       (line.t === "done" || line.t === "failed") && line.id === id;
@@ -81,7 +80,7 @@ export class Contestant {
   }
 
   /** The first line of a kind that is the one wanted, also when it has been told already. */
-  told<T extends "elected" | "leader" | "drained">(
+  told<T extends "elected" | "leader" | "heard" | "drained">(
     t: T,
     wanted: (line: LineOf<T>) => boolean,
     timeoutMs: number = orderTimeoutMs,
@@ -123,4 +122,9 @@ export class Contestant {
   #endError(): Error {
     return new Error(`${this.#name} has ended: ${this.#log.trim()}`);
   }
+}
+
+function commandOf(config: PeerConfig | StackConfig, goPeer: string): readonly [string, ...string[]] {
+  if ("stack" in config) return [process.execPath, stackProgram];
+  return config.peer === "go" ? [goPeer] : [process.execPath, peerProgram];
 }

@@ -9,20 +9,33 @@ export interface Row {
   readonly count: number;
   readonly p50: number;
   readonly p95: number;
-  /** `p50` compared with that of Go's client with the same round trip; null where Go has none, or 0. */
+  /** `p50` compared with the reference's at the same distance; null where there is none, or it is 0. */
   readonly ratio: number | null;
+  /** Where it stands on the chart of what grows with a number. */
+  readonly growth?: Growth;
 }
 
-export type Unit = "ms" | "MB" | "%" | "B/s" | "kB" | "requests" | "streams" | "leases";
+export type Unit = "ms" | "µs" | "MB" | "%" | "B/s" | "kB" | "requests" | "messages" | "streams" | "leases" | "calls/s";
 
-/** Whom the others are compared with. */
-const reference = "go";
+/** A point of a curve: what something costs with so many elections, candidates or observers. */
+export interface Growth {
+  readonly cost: string;
+  readonly size: number;
+}
 
-interface Series {
+/** Whom the others are compared with: the first of these that has the same question. */
+const references = ["go", "grpc-js", "node -e 0"];
+
+/** Of what and of whom values are. */
+export interface Subject {
   readonly question: string;
   readonly peer: string;
   readonly rttMs: number;
   readonly unit: Unit;
+  readonly growth?: Growth | undefined;
+}
+
+interface Series extends Subject {
   readonly values: number[];
 }
 
@@ -30,24 +43,28 @@ interface Series {
 export class Measurements {
   readonly #series = new Map<string, Series>();
 
-  add(question: string, peer: string, rttMs: number, unit: Unit, values: readonly number[]): void {
-    const id = JSON.stringify([question, peer, rttMs]);
-    const series = this.#series.get(id) ?? { question, peer, rttMs, unit, values: [] };
+  add(subject: Subject, values: readonly number[]): void {
+    const id = JSON.stringify([subject.question, subject.peer, subject.rttMs]);
+    const series = this.#series.get(id) ?? { ...subject, values: [] };
     series.values.push(...values);
     this.#series.set(id, series);
   }
 
   get rows(): Row[] {
     const all = [...this.#series.values()].filter(({ values }) => values.length > 0);
-    return all.map(({ question, peer, rttMs, unit, values }) => {
-      const other = all.find((each) => each.question === question && each.rttMs === rttMs && each.peer === reference);
-      const p50 = quantile(values, 0.5);
-      const reference50 = other === undefined ? 0 : quantile(other.values, 0.5);
-      const ratio = reference50 === 0 ? null : rounded(p50 / reference50);
-      const p95 = quantile(values, 0.95);
-      return { question, peer, rttMs, unit, count: values.length, p50: rounded(p50), p95: rounded(p95), ratio };
-    });
+    return all.map((series) => rowOf(series, all));
   }
+}
+
+function rowOf({ question, peer, rttMs, unit, growth, values }: Series, all: readonly Series[]): Row {
+  const same = all.filter((each) => each.question === question && each.rttMs === rttMs);
+  const reference = references.map((name) => same.find((each) => each.peer === name)).find((each) => each);
+  const p50 = quantile(values, 0.5);
+  const p95 = quantile(values, 0.95);
+  const reference50 = reference === undefined ? 0 : quantile(reference.values, 0.5);
+  const ratio = reference50 === 0 ? null : rounded(p50 / reference50);
+  const found = { question, peer, rttMs, unit, count: values.length, p50: rounded(p50), p95: rounded(p95), ratio };
+  return growth === undefined ? found : { ...found, growth };
 }
 
 /** The least value that this share of all is not above. */
@@ -79,7 +96,7 @@ export function tableOf(rows: readonly Row[]): string {
 
 function cellOf(row: Row | undefined): string {
   if (row === undefined) return "";
-  const ratio = row.ratio === null || row.peer === reference ? "" : ` (${row.ratio.toFixed(2)}x)`;
+  const ratio = row.ratio === null || references.includes(row.peer) ? "" : ` (${row.ratio.toFixed(2)}x)`;
   return `${shown(row.p50)} / ${shown(row.p95)}${ratio}`;
 }
 

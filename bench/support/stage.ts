@@ -1,9 +1,11 @@
 import { EtcdClient } from "@tenure/etcd";
-import { type Proxy, startProxy } from "../../tests/support/proxy.ts";
 import { settled } from "../../tests/support/until.ts";
 import type { PeerConfig } from "../peers/protocol.ts";
+import type { StackConfig } from "../transport/protocol.ts";
 import { Contestant } from "./contestant.ts";
-import type { Measurements, Unit } from "./rows.ts";
+import { type DelayedLink, startDelayedLink } from "./delayed.ts";
+import type { Patience } from "./patience.ts";
+import type { Growth, Measurements, Unit } from "./rows.ts";
 import { startStore, type Store } from "./store.ts";
 
 /** A peer, or a way to use one. */
@@ -37,9 +39,20 @@ export interface StageSettings {
   readonly goPeer: string;
   readonly rttMs: number;
   readonly rounds: number;
+  /** Fewer sizes and rounds, where a question has many. */
+  readonly quick: boolean;
   readonly measurements: Measurements;
   readonly signal: AbortSignal;
   readonly tell: (line: string) => void;
+  /** Takes down what is not measured, and why. */
+  readonly leaveOut: (what: string) => void;
+  /** Takes down what went wrong. */
+  readonly fail: (what: string) => void;
+}
+
+/** What is wrong, in a line. */
+export function firstLine(error: unknown): string {
+  return String(error).split("\n", 1)[0] ?? "";
 }
 
 const ttlSeconds = 60;
@@ -49,17 +62,17 @@ const keysTimeoutMs = 60_000;
 export class Stage implements AsyncDisposable {
   readonly store: Store;
   readonly settings: StageSettings;
-  readonly #proxy: Proxy | undefined;
+  readonly #link: DelayedLink | undefined;
   readonly #onlooker: EtcdClient;
   readonly #contestants: Contestant[] = [];
   readonly #leaving = new AbortController();
   readonly #onAbort = (): void => void this.dismiss(this.#contestants);
   #names = 0;
 
-  private constructor(settings: StageSettings, store: Store, proxy: Proxy | undefined) {
+  private constructor(settings: StageSettings, store: Store, link: DelayedLink | undefined) {
     this.settings = settings;
     this.store = store;
-    this.#proxy = proxy;
+    this.#link = link;
     this.#onlooker = new EtcdClient({ endpoints: [store.endpoint] });
     settings.signal.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -67,13 +80,22 @@ export class Stage implements AsyncDisposable {
   static async open(settings: StageSettings): Promise<Stage> {
     settings.signal.throwIfAborted();
     const store = await startStore(settings.etcd);
-    const proxy = settings.rttMs === 0 ? undefined : await startProxy(store.endpoint);
-    proxy?.delay(settings.rttMs / 2);
-    return new Stage(settings, store, proxy);
+    const link = settings.rttMs === 0 ? undefined : await startDelayedLink(store.endpoint, settings.rttMs);
+    return new Stage(settings, store, link);
   }
 
   get rounds(): number {
     return this.settings.rounds;
+  }
+
+  /** A share of the rounds, for what takes long; over links half of that again. */
+  fewer(divisor: number): number {
+    return Math.max(1, Math.round(this.rounds / divisor / (this.rttMs === 0 ? 1 : 2)));
+  }
+
+  /** Whether less is asked, so that it takes minutes less. */
+  get quick(): boolean {
+    return this.settings.quick;
   }
 
   get rttMs(): number {
@@ -82,7 +104,7 @@ export class Stage implements AsyncDisposable {
 
   /** Where the contestants find etcd. */
   get endpoint(): string {
-    return this.#proxy?.endpoint ?? this.store.endpoint;
+    return this.#link?.endpoint ?? this.store.endpoint;
   }
 
   /** Starts a process of a peer, far from etcd. */
@@ -91,6 +113,14 @@ export class Stage implements AsyncDisposable {
     const { name, peer, guard = false } = variant;
     const { endpoint } = this;
     const contestant = new Contestant(name, { peer, guard, endpoint, ttlSeconds, ...config }, this.settings.goPeer);
+    this.#contestants.push(contestant);
+    return contestant;
+  }
+
+  /** Starts a process that calls etcd by a gRPC stack. */
+  startStack(name: string, config: StackConfig): Contestant {
+    this.settings.signal.throwIfAborted();
+    const contestant = new Contestant(name, config, this.settings.goPeer);
     this.#contestants.push(contestant);
     return contestant;
   }
@@ -104,8 +134,9 @@ export class Stage implements AsyncDisposable {
     return `election/${++this.#names}`;
   }
 
-  record(question: string, variant: Variant, unit: Unit, values: readonly number[]): void {
-    this.settings.measurements.add(question, variant.name, this.rttMs, unit, values);
+  /** @param growth where the values stand on the chart of what grows with a number */
+  record(question: string, variant: Variant, unit: Unit, values: readonly number[], growth?: Growth): void {
+    this.settings.measurements.add({ question, peer: variant.name, rttMs: this.rttMs, unit, growth }, values);
   }
 
   tell(line: string): void {
@@ -113,21 +144,43 @@ export class Stage implements AsyncDisposable {
     this.settings.tell(`${line}${link}`);
   }
 
-  /** Every variant's turn, once a round, another one first each time. */
+  /** Those of all variants whose next turn does not take too long; says who is left out. */
+  patient(patience: Patience, all: readonly Variant[], what: string): Map<Variant, Variant> {
+    for (const variant of all) {
+      if (!patience.has(variant)) this.settings.leaveOut(`${what}: ${variant.name} would take more than a minute`);
+    }
+    return new Map(all.filter((variant) => patience.has(variant)).map((variant) => [variant, variant]));
+  }
+
+  /** Every variant's turn, once a round, another one first each time. One that fails has no more turns. */
   async alternate<T>(
     what: string,
     contestants: ReadonlyMap<Variant, T>,
     rounds: number,
     turn: (variant: Variant, of: T, round: number) => Promise<void>,
   ): Promise<void> {
-    const all = [...contestants];
+    let all = [...contestants];
     for (let round = 0; round < rounds; round++) {
+      const took: string[] = [];
+      const failed = new Set<Variant>();
       for (let index = 0; index < all.length; index++) {
         this.settings.signal.throwIfAborted();
         const next = all[(index + round) % all.length];
-        if (next !== undefined) await turn(next[0], next[1], round);
+        if (next === undefined) continue;
+        const startedAt = performance.now();
+        try {
+          await turn(next[0], next[1], round);
+        } catch (error) {
+          this.settings.signal.throwIfAborted();
+          this.settings.fail(`${what}: ${next[0].name}: ${firstLine(error)}`);
+          failed.add(next[0]);
+        }
+        took.push(`${next[0].name} ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
       }
-      if (rounds <= 10 || (round + 1) % 10 === 0) this.tell(`${what}: round ${round + 1} of ${rounds}`);
+      all = all.filter(([variant]) => !failed.has(variant));
+      if (rounds <= 10 || (round + 1) % 10 === 0) {
+        this.tell(`${what}: round ${round + 1} of ${rounds} (${took.join(", ")})`);
+      }
     }
   }
 
@@ -163,7 +216,7 @@ export class Stage implements AsyncDisposable {
     this.#leaving.abort();
     await this.dismiss(this.#contestants);
     await this.#onlooker.close();
-    await this.#proxy?.stop();
+    await this.#link?.stop();
     await this.store.stop();
   }
 }

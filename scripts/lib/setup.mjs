@@ -1,12 +1,15 @@
-// Makes a clone ready to run: Node, packages, build, and for the tests real etcd, PostgreSQL and HAProxy. Each step
-// does nothing when it was done before, and nothing here imports a package: on a fresh clone there is none.
+// Makes a clone ready to run: Node, packages, build, and for the tests real etcd, PostgreSQL, HAProxy, nginx and
+// promtool. Each step does nothing when it was done before, and nothing here imports a package: on a fresh clone there
+// is none.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { etcdVersions, findEtcd } from "./etcd.mjs";
 import { findHaproxy, skipHaproxy } from "./haproxy.mjs";
+import { findNginx, skipNginx } from "./nginx.mjs";
 import { findPostgres, skipPostgres } from "./postgres.mjs";
 import { bin, capture, note, root, run } from "./process.mjs";
+import { findPromtool, skipPromtool } from "./promtool.mjs";
 
 /** Where the scripts remember what they did; `npm ci` empties it with node_modules. */
 export const stamps = `${root}node_modules/.cache/tenure/`;
@@ -25,6 +28,10 @@ export async function setup({ tests = false } = {}) {
   else await findPostgres();
   if (skipHaproxy) note("TENURE_SKIP_HAPROXY=1: the tests that need HAProxy are left out");
   else await findHaproxy();
+  if (skipNginx) note("TENURE_SKIP_NGINX=1: the tests that need nginx are left out");
+  else await findNginx();
+  if (skipPromtool) note("TENURE_SKIP_PROMTOOL=1: the tests that need promtool are left out");
+  else await findPromtool();
 }
 
 function checkNode() {

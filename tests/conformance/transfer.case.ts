@@ -229,12 +229,10 @@ export function transferCases(h: Harness): void {
           const [method, , , , request] = call;
           const handOver = method.name === "Txn" && handsOver(request as TxnRequest);
           if (handOver) await before();
-          // oxlint-disable-next-line typescript/no-unsafe-argument -- Connect's type for headers is not Node's
           const answer = await inner.unary(...call);
           if (handOver) after();
           return answer;
         },
-        // oxlint-disable-next-line typescript/no-unsafe-argument -- the same
         stream: (...call) => inner.stream(...call),
       },
     });

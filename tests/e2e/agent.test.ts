@@ -122,6 +122,27 @@ describe("tenure agent", () => {
     expect(lives(pid)).toBe(true);
   });
 
+  it("that is frozen has the programs of all its services killed in time, after keep-alives as well", async () => {
+    const names = ["frozen-a", "frozen-b", "frozen-c"];
+    await configure(Object.fromEntries(names.map((name) => [name, worker(name)])), "http: 127.0.0.1:0\n");
+    await using process = startTenure(["agent", "--config", file, "--ttl", "4"]);
+    const [, url = ""] = /HTTP on (\S+)/.exec(await process.errorLine(/HTTP on/)) ?? [];
+    const pids = await Promise.all(names.map((name) => working(process, name)));
+    const renewals = async (): Promise<number> => {
+      const page = await (await fetch(`${url}/metrics`)).text();
+      return Number(/^tenure_keepalive_rtt_seconds_count (\d+)$/m.exec(page)?.[1]);
+    };
+    // By then the first deadline is long over.
+    await until(async () => (await renewals()) >= 4, { what: "keep-alives", timeoutMs: 15_000 });
+    expect(pids.filter(lives)).toEqual(pids);
+    process.signal("SIGSTOP");
+    await until(() => !pids.some(lives), { what: "end of the programs", intervalMs: 5 });
+    // Nobody else can have begun.
+    expect(await keys(etcd, "frozen-")).toHaveLength(names.length);
+    process.signal("SIGCONT");
+    await Promise.all(names.map((name) => working(process, name, 1)));
+  });
+
   it("starts nothing while it ends, whatever its file says, and asks programs once", async () => {
     const slow = `[sh, -c, "trap 'sleep 1; echo ended; exit' TERM; echo slow $$; while :; do sleep 0.05; done"]`;
     await configure({ quick: worker("quick"), slow });

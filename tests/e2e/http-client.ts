@@ -18,15 +18,32 @@ export async function portOf(supervisor: NodeProcess): Promise<number> {
 
 /** Asks once, over a connection of its own. */
 export function get(port: number, path: string, headers: Readonly<Record<string, string>> = {}): Promise<Got> {
+  return ask(port, path, { headers });
+}
+
+/** The same by another method, or with a body. */
+export function ask(port: number, path: string, { method = "GET", headers = {}, body: sent }: Asking): Promise<Got> {
   const answered = new Promise<Got>((resolve, reject) => {
-    const asked = request({ port, path, headers, agent: false }, (response) => {
+    const asked = request({ port, path, method, headers, agent: false }, (response) => {
       let body = "";
       response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
       response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
     });
-    asked.on("error", reject).end();
+    asked.on("error", reject).end(sent);
   });
   return settled(answered, { what: `answer to ${path}`, timeoutMs: 20_000 });
+}
+
+/** What a request besides its path can have. */
+export interface Asking {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** Asks for an action, over a connection of its own. */
+export function act(port: number, path: string, token: string): Promise<Got> {
+  return ask(port, path, { method: "POST", headers: { authorization: `Bearer ${token}` } });
 }
 
 /** Waits until a path is answered with a status. */

@@ -14,9 +14,7 @@ function switching(first: string, second: string): { transport: Transport; switc
   let [way] = ways;
   return {
     transport: {
-      // oxlint-disable-next-line typescript/no-unsafe-argument -- Connect names a type that Node's types do not have
       unary: (...call) => (way as Transport).unary(...call),
-      // oxlint-disable-next-line typescript/no-unsafe-argument -- the same
       stream: (...call) => (way as Transport).stream(...call),
     },
     switchOver: () => ([, way] = ways),

@@ -28,9 +28,7 @@ describe("another cluster that answers a program's own request (etcd#16028)", ()
     const ways = [old, fresh].map(({ endpoint }) => faultyTransport(endpoint, () => undefined));
     let [way] = ways;
     const transport: Transport = {
-      // oxlint-disable-next-line typescript/no-unsafe-argument -- Connect names a type that Node's types do not have
       unary: (...call) => (way as Transport).unary(...call),
-      // oxlint-disable-next-line typescript/no-unsafe-argument -- the same
       stream: (...call) => (way as Transport).stream(...call),
     };
     const client = connect({ transport });

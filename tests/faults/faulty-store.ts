@@ -20,10 +20,8 @@ export function faultyTransport(endpoint: string, fault: Fault): Transport {
     unary: async (...call) => {
       const [method, , , , input] = call;
       fault(method.name, input);
-      // oxlint-disable-next-line typescript/no-unsafe-argument -- Connect names a type that Node's types do not have
       return inner.unary(...call);
     },
-    // oxlint-disable-next-line typescript/no-unsafe-argument -- the same
     stream: (...call) => inner.stream(...call),
   };
 }

@@ -74,13 +74,11 @@ export function deafTransport(
   const client = connect({
     transport: {
       unary: async (...call) => {
-        // oxlint-disable-next-line typescript/no-unsafe-argument -- Connect names a type that Node's types do not have
         const answer = await inner.unary(...call);
         const [method, , , , request] = call;
         if (isCampaign(method.name, request) && left-- > 0) throw new EtcdError(code, "the answer was lost");
         return answer;
       },
-      // oxlint-disable-next-line typescript/no-unsafe-argument -- the same
       stream: (...call) => inner.stream(...call),
     },
   });

@@ -17,6 +17,7 @@ import {
 } from "../../packages/etcd/src/gen/rpc_pb.ts";
 import { MessageQueue } from "../../packages/etcd/src/message-queue.ts";
 import { type Clock, systemClock } from "../../packages/etcd/src/runtime/clock.ts";
+import { asConnect } from "../../packages/etcd/src/testing/in-memory.ts";
 import { Http2Transport } from "../../packages/etcd/src/transport.ts";
 
 /** How a call is limited by its caller. */
@@ -53,7 +54,7 @@ export function connectTo(name: ClientName, endpoint: string, clock: Clock = sys
       const connection = new Connection(parseEndpoint(endpoint), { clock, connectTimeoutMs: 2000 });
       const ranking = new EndpointRanking([connection]);
       return overConnect(
-        new Http2Transport(ranking, clock),
+        asConnect(new Http2Transport(ranking, clock)),
         () => ranking.close(),
         (thrown) => EtcdError.from(thrown),
       );

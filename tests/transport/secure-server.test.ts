@@ -1,8 +1,10 @@
 // The embedded etcd with TLS, and addresses that need it.
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { once } from "node:events";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { type EmbedOptions, type EmbedServer, type EmbedTls, startEmbed } from "@tenure/embed";
 import { EtcdClient, type EtcdClientOptions, type TlsOptions } from "@tenure/etcd";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -48,6 +50,15 @@ function client(server: EmbedServer, tls: TlsOptions, options: EtcdClientOptions
 async function certified(name: string, by: Authority = authority): Promise<TlsOptions> {
   const { certFile, keyFile } = await by.issue(name);
   return { caFile: authority.caFile, certFile, keyFile };
+}
+
+/** The common name in the certificate that a new connection is shown. */
+async function nameShownBy(port: number): Promise<string> {
+  const socket = connectTls({ port, host: "127.0.0.1", ca: await readFile(authority.caFile) });
+  await settled(once(socket, "secureConnect"), { what: "handshake" });
+  const { CN } = socket.getPeerCertificate().subject;
+  socket.destroy();
+  return String(CN);
 }
 
 describe("an embedded etcd with TLS", () => {
@@ -116,18 +127,55 @@ describe("an embedded etcd with TLS", () => {
     await withToken.kv.put("b", "1");
   });
 
+  it("takes a renewed certificate for new connections, and the last good one while its files are bad", async () => {
+    const [certFile, keyFile] = [join(dir, "renewed.pem"), join(dir, "renewed.key")];
+    const put = async (files: CertificateFiles): Promise<void> => {
+      await copyFile(files.certFile, certFile);
+      await copyFile(files.keyFile, keyFile);
+    };
+    const warnings: string[] = [];
+    await put(await authority.issue("first"));
+    const server = use(
+      await startEmbed({ tls: { certFile, keyFile, warn: (message) => void warnings.push(message) } }),
+    );
+    const shown = (): Promise<string> => nameShownBy(server.port);
+    const first = client(server, { caFile: authority.caFile });
+    await first.kv.put("a", "1");
+    expect(await shown()).toBe("first");
+    await put(await authority.issue("second"));
+    expect(await shown()).toBe("second");
+    await writeFile(certFile, "nonsense");
+    expect([await shown(), await shown()]).toEqual(["second", "second"]);
+    await rm(keyFile);
+    expect([await shown(), await shown()]).toEqual(["second", "second"]);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^the certificate and its key cannot be used: .*; the last good ones are used$/),
+      expect.stringMatching(/^keyFile .*renewed\.key cannot be read: ENOENT; the last good ones are used$/),
+    ]);
+    await put(await authority.issue("third"));
+    expect(await shown()).toBe("third");
+    // The connection of before goes on.
+    await first.kv.put("a", "2");
+  });
+
   it("does not start with a certificate that cannot be used", async () => {
     const [cert, key] = await Promise.all([
       readFile(serverFiles.certFile),
       readFile((await authority.issue("x")).keyFile),
     ]);
-    const broken: readonly EmbedTls[] = [
-      { cert: "", key: "" },
-      { cert: "nonsense", key },
-      { cert, key },
+    const broken: readonly (readonly [EmbedTls, RegExp])[] = [
+      [{ cert: "nonsense", key }, /^the certificate and its key cannot be used: .+$/],
+      [{ cert, key }, /^the certificate and its key cannot be used: .+$/],
+      [{ cert }, /^TLS needs a certificate and its key$/],
+      [{ cert, key, keyFile: "key.pem" }, /^key and keyFile are both given$/],
+      [{ cert, keyFile: "/nowhere" }, /^keyFile \/nowhere cannot be read: ENOENT$/],
+      [{ cert, key, clientCaFile: "/nowhere" }, /^clientCaFile \/nowhere cannot be read: ENOENT$/],
     ];
-    for (const tls of broken.slice(1)) {
-      await expect(startEmbed({ tls })).rejects.toThrow(/^the certificate and its key cannot be used: /);
+    for (const [tls, message] of broken) {
+      await expect(startEmbed({ tls })).rejects.toMatchObject({
+        code: "INVALID_TLS",
+        message: expect.stringMatching(message),
+      });
     }
   });
 });

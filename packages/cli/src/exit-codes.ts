@@ -10,6 +10,8 @@ export const ExitCode = {
   internal: 70,
   /** `dev`, `run`: an address cannot be listened on. */
   cannotListen: 73,
+  /** `dev`: the data directory cannot be written. */
+  cannotWrite: 74,
   notElected: 75,
   permission: 77,
   configuration: 78,

@@ -35,6 +35,7 @@ export const exitCodes: readonly { readonly code: number; readonly meaning: stri
   { code: ExitCode.unreachable, meaning: "store unreachable" },
   { code: ExitCode.internal, meaning: "a fault of this program" },
   { code: ExitCode.cannotListen, meaning: "the address cannot be listened on (dev, run)" },
+  { code: ExitCode.cannotWrite, meaning: "the data directory cannot be written (dev)" },
   {
     code: ExitCode.notElected,
     meaning:
@@ -45,8 +46,8 @@ export const exitCodes: readonly { readonly code: number; readonly meaning: stri
   {
     code: ExitCode.configuration,
     meaning:
-      "bad configuration: a file, or keys of others under the name; times that cannot be kept (run); a problem found " +
-      "(doctor)",
+      "bad configuration: a file, a data directory, or keys of others under the name; times that cannot be kept " +
+      "(run); a problem found (doctor)",
   },
   { code: ExitCode.leadershipLost, meaning: "leadership lost (elect, run)" },
   { code: 126, meaning: "the program cannot be executed (run)" },
@@ -178,6 +179,7 @@ function addRunCommand(program: Command, finish: Finish): void {
     .option("--health-fall <N>", "so many failures in a row make it unhealthy", "3")
     .option("--http <ADDRESS>", "answer health checks and serve metrics on PORT (of 127.0.0.1) or HOST:PORT")
     .option("--http-host <NAMES>", "host names that requests may be addressed to, separated by commas")
+    .option("--http-token-file <FILE>", "file with the secret that lets HTTP act: resign, transfer, pause, resume")
     .option("--agent-check <ADDRESS>", "answer HAProxy's agent checks on PORT (of 127.0.0.1) or HOST:PORT")
     .option("--leader-port <ADDRESS>", "accept connections on PORT (of 127.0.0.1) or HOST:PORT only while leading")
     .option("--no-guard", "do without the process that stops the program when this one dies or freezes")
@@ -207,13 +209,16 @@ function addAgentCommand(program: Command, finish: Finish): void {
 function addStoreCommands(program: Command, finish: Finish): void {
   program
     .command("dev")
-    .description("run the embedded etcd as a server: in memory, for development")
+    .description("run the embedded etcd as a server, for development: in memory, or in a directory")
     .option("--listen <HOST:PORT>", "where to listen; port 0 takes any that is free", "127.0.0.1:2379")
+    .option("--data-dir <DIR>", "keep everything there over restarts and crashes; made if there is none")
+    .option("--unsafe-no-fsync", "do not wait for the disk: a crash of the machine may lose what was acknowledged")
     .option("--cert-file <FILE>", "speak TLS with this certificate, PEM")
     .option("--key-file <FILE>", "the key of --cert-file, PEM")
     .option("--trusted-ca-file <FILE>", "want certificates of clients, from these authorities, PEM")
     .option("--allow-insecure", "listen without TLS where other machines can connect")
-    .option("--auth-token-ttl <SECONDS>", "how long a token of authentication lives after its last use", "300")
+    .option("--auth-token <KIND>", "simple, or jwt,sign-method=RS256,priv-key=FILE,pub-key=FILE,ttl=5m", "simple")
+    .option("--auth-token-ttl <SECONDS>", "how long a simple token lives after its last use", "300")
     .action(async (options: DevFlags) => finish(await (await load.dev()).dev(options, settings(program))));
   program
     .command("demo")

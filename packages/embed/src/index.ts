@@ -7,8 +7,9 @@ import { isIP } from "node:net";
 
 import { type Clock, type Random, systemClock, systemRandom } from "@tenure/etcd/runtime";
 
+import type { JwtOptions } from "./core/auth-jwt.ts";
 import { EtcdServer } from "./core/etcd-server.ts";
-import { type EmbedLimits, limitsOf } from "./limits.ts";
+import { type EmbedLimits, type Limits, limitsOf } from "./limits.ts";
 import { keepParts } from "./parts.ts";
 import { addAuth } from "./shell/auth.ts";
 import { addCluster } from "./shell/cluster.ts";
@@ -20,6 +21,7 @@ import { addLease } from "./shell/lease.ts";
 import { addMaintenance } from "./shell/maintenance.ts";
 import type { EmbedTls } from "./shell/server-tls.ts";
 import { addWatch } from "./shell/watch.ts";
+import { DataDir } from "./storage/data-dir.ts";
 
 /** How {@link startEmbed} starts a server. */
 export interface EmbedOptions {
@@ -34,10 +36,27 @@ export interface EmbedOptions {
   readonly clock?: Clock;
   /** Where ids come from. Default: the operating system. */
   readonly random?: Random;
-  /** Revision of the empty store. Default: the wall clock in microseconds, so that revisions rise over a restart. */
+  /**
+   * Directory that keeps everything over restarts and crashes; made if there is none. One server at a time may use it.
+   * Default: everything is in memory.
+   */
+  readonly dataDir?: string | undefined;
+  /**
+   * Acknowledges what the operating system has taken, without waiting for the disk: faster, and still safe when this
+   * process is killed, but not when the machine is. Default: false.
+   */
+  readonly unsafeNoFsync?: boolean | undefined;
+  /** Hears of what is worth a line about the data directory, such as an unfinished write that was cut off. */
+  readonly onNotice?: ((line: string) => void) | undefined;
+  /**
+   * Revision of the empty store. Default: the wall clock in microseconds, so that revisions rise over a restart even if
+   * nothing was kept. A data directory goes on where it was.
+   */
   readonly firstRevision?: bigint;
-  /** How long a token of authentication lives after its last use. Default: 300,000 ms. */
+  /** How long a simple token of authentication lives after its last use. Default: 300,000 ms. */
   readonly authTokenTtlMs?: number;
+  /** Signed tokens (JWT) instead of simple ones, with these keys. */
+  readonly jwt?: JwtOptions | undefined;
   /** Speaks TLS, and nothing else. Default: cleartext. */
   readonly tls?: EmbedTls;
   /** Listens where other machines can connect although there is no TLS: who does may read all. Default: false. */
@@ -52,7 +71,12 @@ export interface EmbedServer extends AsyncDisposable {
   readonly endpoint: string;
   readonly host: string;
   readonly port: number;
-  /** Ends all calls and connections and frees the port. Its keys and leases are gone. May be called again. */
+  /** Resolves when the server has ended because its data directory cannot be written: nothing is acknowledged then. */
+  readonly failed: Promise<Error>;
+  /**
+   * Ends all calls and connections and frees the port and the data directory. Without one, keys and leases are gone.
+   * May be called again.
+   */
   close(): Promise<void>;
 }
 
@@ -63,43 +87,79 @@ const TICK_MS = 500;
  * Starts a server.
  *
  * @throws Error when it cannot listen, with the `code` of the cause (EADDRINUSE, EACCES, EADDRNOTAVAIL ...), when the
- *   address needs TLS (`code` is INSECURE_ADDRESS), or when the certificate cannot be used.
+ *   address needs TLS (`code` is INSECURE_ADDRESS), or when the certificate or the keys of `jwt` (`code` is
+ *   INVALID_JWT_KEY) cannot be used.
+ * @throws StorageError when the data directory cannot be used: its `code` says why, the message what to do.
  * @throws RangeError for a limit below 1.
  */
 export async function startEmbed(options: EmbedOptions = {}): Promise<EmbedServer> {
-  const { host = "127.0.0.1", port = 0, clock = systemClock, random = systemRandom, firstRevision } = options;
-  const { tls, allowInsecure = false } = options;
+  const { host = "127.0.0.1", tls, allowInsecure = false } = options;
   const limits = limitsOf(options.limits ?? {});
   if (tls === undefined && !allowInsecure && !isLoopback(host)) {
     const error = new Error(`${host} can be reached from other machines: give it tls, or allowInsecure`);
     throw Object.assign(error, { code: "INSECURE_ADDRESS" });
   }
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => (fail = resolve));
+  const dataDir = await openDataDir(options, fail);
+  try {
+    return await serve(options, limits, dataDir, failed);
+  } catch (error) {
+    await dataDir?.close();
+    throw error;
+  }
+}
+
+async function openDataDir(
+  { dataDir: path, unsafeNoFsync = false, onNotice = () => {} }: EmbedOptions,
+  onFailure: (error: Error) => void,
+): Promise<DataDir | undefined> {
+  return path === undefined ? undefined : await DataDir.open({ path, fsync: !unsafeNoFsync, onNotice, onFailure });
+}
+
+async function serve(
+  options: EmbedOptions,
+  limits: Limits,
+  dataDir: DataDir | undefined,
+  failed: Promise<Error>,
+): Promise<EmbedServer> {
+  const { host = "127.0.0.1", port = 0, clock = systemClock, random = systemRandom, firstRevision, tls } = options;
   const clientUrls: string[] = [];
   const server = new EtcdServer({
     clock,
     random,
     clientUrls,
     authTokenTtlMs: options.authTokenTtlMs,
+    jwt: options.jwt,
     maxWatchesPerStream: limits.maxWatchesPerStream,
     maxWatches: limits.maxWatches,
     ...(firstRevision === undefined ? {} : { firstRevision }),
+    ...(dataDir === undefined ? {} : { identity: dataDir.identity, journal: (record) => dataDir.append(record) }),
   });
-  const grpc = new GrpcServer({ router: routerOf(server), clock, limits, tls });
+  await dataDir?.start(server);
+  const grpc = new GrpcServer({ router: routerOf(server), clock, limits, tls, gate: dataDir?.gate });
   const listeningPort = await listen(grpc, host, port);
   const endpoint = endpointOf(tls === undefined ? "http" : "https", host, listeningPort);
   // Only now is the port known, and nobody can have asked yet.
   clientUrls.push(endpoint);
+  if (dataDir !== undefined) server.renewLeases();
 
   const stopTicking = tick(server, clock);
   let closing: Promise<void> | undefined;
-  const close = (): Promise<void> => {
-    if (closing === undefined) {
-      stopTicking();
-      closing = grpc.close();
-    }
-    return closing;
+  const end = async (): Promise<void> => {
+    stopTicking();
+    // What was answered up to now goes out, if it can be kept.
+    await dataDir?.flush();
+    await grpc.close();
+    await dataDir?.close();
   };
-  const running: EmbedServer = { endpoint, host, port: listeningPort, close, [Symbol.asyncDispose]: close };
+  const close = (): Promise<void> => (closing ??= end());
+  const ended = failed.then(async (error) => {
+    await close();
+    return error;
+  });
+  const address = { endpoint, host, port: listeningPort };
+  const running: EmbedServer = { ...address, failed: ended, close, [Symbol.asyncDispose]: close };
   keepParts(running, { inside: server.inside, grpc, clientUrls });
   return running;
 }
@@ -153,6 +213,9 @@ function tick(server: EtcdServer, clock: Clock): () => void {
 
 export type { EmbedLimits } from "./limits.ts";
 export type { EmbedTls } from "./shell/server-tls.ts";
+export { StorageError, type StorageErrorCode } from "./storage/storage-error.ts";
+export type { JwtOptions } from "./core/auth-jwt.ts";
+export type { JwtKeyOptions, JwtMethod } from "./core/auth-jwt-key.ts";
 
 // For tools that tell this server from etcd.
 export { MEMBER_NAME } from "./core/cluster.ts";

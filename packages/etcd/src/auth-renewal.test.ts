@@ -1,12 +1,14 @@
 import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
-import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { describe, expect, it, vi } from "vitest";
 import { AuthTransport } from "./auth.ts";
 import { EtcdError } from "./errors.ts";
-import { AuthenticateResponseSchema, KV, RangeResponseSchema, Watch, WatchResponseSchema } from "./gen/rpc_pb.ts";
+import { AuthenticateResponseSchema, RangeResponseSchema, WatchResponseSchema } from "./gen/rpc_pb.ts";
+import { GrpcError, GrpcStatus } from "./rpc/status.ts";
+import { call, type CallHeaders, openStream, type Transport } from "./rpc-transport.ts";
 import { ManualClock } from "./runtime/manual-clock.ts";
 import { failure } from "./testing/failure.ts";
 import { jsonWebToken } from "./testing/json-web-token.ts";
+import * as methods from "./wire/methods.ts";
 
 const DENIED = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
 
@@ -25,10 +27,10 @@ class Below {
   readonly #issued: string[] = [];
 
   readonly #inner: Transport = {
-    unary: async (method, _signal, timeoutMs, header) => {
+    unary: async (method, _signal, timeoutMs, headers) => {
       if (method.name !== "Authenticate") {
-        this.#called(header, timeoutMs);
-        return answer(method, RangeResponseSchema, { count: 1n });
+        this.#called(headers, timeoutMs);
+        return answer(RangeResponseSchema, { count: 1n });
       }
       this.asked.push(timeoutMs);
       await this.gate();
@@ -37,20 +39,18 @@ class Below {
         id: this.#issued.length,
       });
       this.#issued.push(token);
-      return answer(method, AuthenticateResponseSchema, { token });
+      return answer(AuthenticateResponseSchema, { token });
     },
-    stream: (method, _signal, timeoutMs, header) => {
-      this.#called(header, timeoutMs);
+    stream: (_method, _signal, timeoutMs, headers) => {
+      this.#called(headers, timeoutMs);
       const { cancelReason } = this;
       const message = (async function* () {
         yield create(WatchResponseSchema, { created: true, canceled: cancelReason !== "", cancelReason });
       })();
-      const response = { stream: true, service: method.parent, method, header: new Headers(), trailer: new Headers() };
-      return Promise.resolve({ ...response, message } as never);
+      return Promise.resolve({ message } as never);
     },
   };
   readonly transport = new AuthTransport(this.#inner, { user: "node", password: "p" }, this.clock);
-  readonly kv = createClient(KV, this.transport);
 
   /** The tokens that calls came with, by their numbers. */
   get tokens(): number[] {
@@ -58,27 +58,27 @@ class Below {
   }
 
   range(timeoutMs?: number): Promise<unknown> {
-    return this.kv.range({}, timeoutMs === undefined ? {} : { timeoutMs });
+    return call(this.transport, methods.range, {}, { timeoutMs });
   }
 
   /** The first answer of a watch. */
   async watch(): Promise<unknown> {
-    const none: AsyncIterable<object> = {
+    const none: AsyncIterable<never> = {
       [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }),
     };
-    for await (const message of createClient(Watch, this.transport).watch(none)) return message;
+    const { signal } = new AbortController();
+    for await (const message of openStream(this.transport, methods.watch, none, signal)) return message;
     throw new Error("no answer");
   }
 
-  #called(header: unknown, timeoutMs: number | undefined): void {
-    const token = new Headers(header as ConstructorParameters<typeof Headers>[0]).get("token") ?? "";
+  #called(headers: CallHeaders | undefined, timeoutMs: number | undefined): void {
+    const token = headers?.["token"] ?? "";
     this.calls.push({ token: this.#issued.indexOf(token), timeoutMs });
   }
 }
 
-function answer<O extends DescMessage>(method: unknown, schema: O, fields: MessageInitShape<O>): never {
-  const response = { stream: false, method, header: new Headers(), trailer: new Headers() };
-  return { ...response, message: create(schema, fields) } as never;
+function answer<O extends DescMessage>(schema: O, fields: MessageInitShape<O>): never {
+  return { message: create(schema, fields) } as never;
 }
 
 /** A promise that is settled by hand. */
@@ -117,7 +117,7 @@ describe("a token that tells when it expires", () => {
     const store = new Below();
     await store.range();
     store.clock.advance(2000);
-    store.gate = () => Promise.reject(new ConnectError("etcdserver: authentication failed", Code.PermissionDenied));
+    store.gate = () => Promise.reject(new GrpcError(GrpcStatus.permissionDenied, "etcdserver: authentication failed"));
     await store.range();
     await vi.waitFor(() => expect(store.asked).toHaveLength(2));
     await store.range();
@@ -161,21 +161,21 @@ describe("a request for a token", () => {
     const store = new Below();
     store.gate = () => {
       store.gate = () => Promise.resolve();
-      return Promise.reject(new ConnectError("no answer in time", Code.DeadlineExceeded));
+      return Promise.reject(new GrpcError(GrpcStatus.deadlineExceeded, "no answer in time"));
     };
     await store.range();
     expect([store.asked, store.tokens]).toEqual([[1500, 1500], [0]]);
   });
 
   it.each([
-    [Code.DeadlineExceeded, "no answer in time", 3],
-    [Code.Unavailable, "the connection was lost", 3],
-    [Code.ResourceExhausted, "too many of them", 1],
+    [GrpcStatus.deadlineExceeded, "no answer in time", 3],
+    [GrpcStatus.unavailable, "the connection was lost", 3],
+    [GrpcStatus.resourceExhausted, "too many of them", 1],
   ])("that fails for good says that the call was not sent: %i %s", async (status, message, tries) => {
     const store = new Below();
-    store.gate = () => Promise.reject(new ConnectError(message, status));
+    store.gate = () => Promise.reject(new GrpcError(status, message));
     const error = await failure(store.range().catch((thrown: unknown) => Promise.reject(EtcdError.from(thrown))));
-    const code = status === Code.ResourceExhausted ? "resource-exhausted" : "unavailable";
+    const code = status === GrpcStatus.resourceExhausted ? "resource-exhausted" : "unavailable";
     expect(error).toMatchObject({ code, message, mayHaveApplied: false });
     expect([store.asked.length, store.calls]).toEqual([tries, []]);
   });

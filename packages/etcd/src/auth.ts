@@ -1,11 +1,12 @@
-import type { StreamResponse, Transport } from "@connectrpc/connect";
-import { Code, createClient } from "@connectrpc/connect";
 import { AuthToken } from "./auth-token.ts";
 import { CallScope } from "./call-scope.ts";
 import { EtcdError, fromStatus } from "./errors.ts";
-import { Auth, type WatchResponse } from "./gen/rpc_pb.ts";
+import type { WatchResponse } from "./gen/rpc_pb.ts";
+import { GrpcStatus } from "./rpc/status.ts";
+import { call, type CallHeaders, type Transport } from "./rpc-transport.ts";
 import type { Clock } from "./runtime/clock.ts";
 import { DEFAULT_TIMEOUT_MS } from "./transport.ts";
+import * as methods from "./wire/methods.ts";
 
 /** A user of etcd. The password is sent once per token, never logged, never part of an error. */
 export interface AuthOptions {
@@ -42,13 +43,13 @@ export class AuthTransport implements Transport {
     this.#clock = clock;
   }
 
-  readonly unary: Transport["unary"] = async (method, signal, timeoutMs, header, input, contextValues) => {
+  readonly unary: Transport["unary"] = async (method, signal, timeoutMs, headers, input) => {
     const deadline = this.#clock.monotonic() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
     for (let repeats = 0; ; repeats++) {
       const token = await this.#token(signal, deadline);
       const leftMs = Math.max(1, Math.ceil(deadline - this.#clock.monotonic()));
       try {
-        return await this.#inner.unary(method, signal, leftMs, withToken(header, token), input, contextValues);
+        return await this.#inner.unary(method, signal, leftMs, withToken(headers, token), input);
       } catch (thrown) {
         const error = EtcdError.from(thrown);
         if (error.code !== "unauthenticated") throw error;
@@ -58,20 +59,10 @@ export class AuthTransport implements Transport {
     }
   };
 
-  readonly stream: Transport["stream"] = async (method, signal, timeoutMs, header, input, contextValues) => {
+  readonly stream: Transport["stream"] = async (method, signal, timeoutMs, headers, input, control) => {
     const token = await this.#token(signal, undefined);
-    const response = await this.#inner.stream(
-      method,
-      signal,
-      timeoutMs,
-      withToken(header, token),
-      input,
-      contextValues,
-    );
-    return { ...response, message: this.#watched(response.message, token) } as StreamResponse<
-      typeof method.input,
-      typeof method.output
-    >;
+    const response = await this.#inner.stream(method, signal, timeoutMs, withToken(headers, token), input, control);
+    return { message: this.#watched(response.message, token) };
   };
 
   /** Passes the answers of a stream on, and forgets the token when the stream ends for its sake. */
@@ -81,7 +72,7 @@ export class AuthTransport implements Transport {
       for await (const message of messages) {
         // A watch is refused by a message, and its stream stays open.
         const reason = (message as Partial<WatchResponse>).cancelReason ?? "";
-        if (reason !== "") refusal = this.#refusal(token, fromStatus(Code.Unknown, reason));
+        if (reason !== "") refusal = this.#refusal(token, fromStatus(GrpcStatus.unknown, reason));
         if (refusal !== undefined) break;
         yield message;
       }
@@ -124,10 +115,10 @@ export class AuthTransport implements Transport {
 
   async #authenticate(): Promise<string> {
     const { user, password } = this.#auth;
-    const rpc = createClient(Auth, this.#inner);
+    const request = { name: user, password };
     for (let tries = 1; ; tries++) {
       try {
-        const { token } = await rpc.authenticate({ name: user, password }, { timeoutMs: TRY_TIMEOUT_MS });
+        const { token } = await call(this.#inner, methods.authenticate, request, { timeoutMs: TRY_TIMEOUT_MS });
         return token;
       } catch (thrown) {
         const error = EtcdError.from(thrown);
@@ -162,9 +153,6 @@ function beforeCall(error: EtcdError): EtcdError {
   return new EtcdError(code, error.message, { cause: error, mayHaveApplied: false });
 }
 
-/** `header` is what Connect calls HeadersInit, a name that Node's types do not have. */
-function withToken(header: unknown, { text }: AuthToken): Headers {
-  const headers = new Headers(header as ConstructorParameters<typeof Headers>[0]);
-  if (text !== "") headers.set("token", text);
-  return headers;
+function withToken(headers: CallHeaders | undefined, { text }: AuthToken): CallHeaders {
+  return text === "" ? { ...headers } : { ...headers, token: text };
 }

@@ -1,5 +1,4 @@
 import type * as http2 from "node:http2";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { EtcdError, fromStatus } from "./errors.ts";
 import { FrameReader, frame } from "./rpc/framing.ts";
 import { decodeGrpcMessage } from "./rpc/status.ts";
@@ -22,6 +21,8 @@ export class Call {
   readonly #listener: CallListener;
   #status: http2.IncomingHttpHeaders | undefined;
   #failure: EtcdError | undefined;
+  /** Messages of this turn, not written yet. */
+  #outgoing: Uint8Array[] = [];
   #responded = false;
   #ended = false;
 
@@ -51,11 +52,13 @@ export class Call {
   send(message: Uint8Array, last: boolean): void {
     if (this.#ended || this.#stream.destroyed) return;
     if (last) this.#stream.end(frame(message));
-    else this.#stream.write(frame(message));
+    // Node keeps all but the first write of a turn back until that one has left, behind whatever else this turn sends.
+    else if (this.#outgoing.push(frame(message)) === 1) process.nextTick(() => this.#flush());
   }
 
   /** Closes our side of the call. */
   finishSending(): void {
+    this.#flush();
     if (!this.#ended && !this.#stream.destroyed) this.#stream.end();
   }
 
@@ -74,6 +77,12 @@ export class Call {
 
   resume(): void {
     this.#stream.resume();
+  }
+
+  #flush(): void {
+    const messages = this.#outgoing;
+    this.#outgoing = [];
+    if (messages.length > 0 && !this.#ended && !this.#stream.destroyed) this.#stream.write(Buffer.concat(messages));
   }
 
   #onHeaders(headers: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader): void {
@@ -159,7 +168,7 @@ function streamError(error: NodeJS.ErrnoException, rstCode: number | undefined, 
       mayHaveApplied: true,
     });
   }
-  return EtcdError.from(new ConnectError(describe(error), Code.Unavailable, undefined, undefined, error));
+  return new EtcdError("unavailable", describe(error), { cause: error });
 }
 
 function describe(error: NodeJS.ErrnoException): string {

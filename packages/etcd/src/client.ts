@@ -1,23 +1,24 @@
-import { createClient, type Transport } from "@connectrpc/connect";
 import { AuthTransport, type AuthOptions } from "./auth.ts";
 import { Connection, type SessionCheck } from "./connection.ts";
 import { EtcdError } from "./errors.ts";
 import { EndpointRanking } from "./endpoint-ranking.ts";
 import type { EndpointSource } from "./endpoint-source.ts";
 import { type Endpoint, parseEndpoint, parseEndpoints } from "./endpoint.ts";
-import { Cluster, Maintenance, type MemberListResponse, type StatusResponse } from "./gen/rpc_pb.ts";
-import { type CallOptions, normalized, rpcOptions } from "./call-options.ts";
+import type { MemberListResponse, StatusResponse } from "./gen/rpc_pb.ts";
+import type { CallOptions } from "./call-options.ts";
 import { KvClient } from "./kv.ts";
 import { LeaseClient } from "./lease.ts";
 import { Lineage, LineageTransport } from "./lineage.ts";
 import { MemberDiscovery } from "./member-discovery.ts";
 import { RetryTransport } from "./retry.ts";
+import { call, type Transport } from "./rpc-transport.ts";
 import { type Clock, systemClock } from "./runtime/clock.ts";
 import { type Random, systemRandom } from "./runtime/random.ts";
 import { SrvDiscovery, type SrvOptions } from "./srv-discovery.ts";
 import { assertTlsOptions, type TlsOptions } from "./tls.ts";
 import { Http2Transport } from "./transport.ts";
 import { WatchClient } from "./watch.ts";
+import * as methods from "./wire/methods.ts";
 
 /** How to reach a cluster. */
 export interface EtcdClientOptions {
@@ -70,9 +71,12 @@ export class EtcdClient implements AsyncDisposable {
   readonly random: Random;
   /** The user it acts as, where one was given. */
   readonly user: string | undefined;
+  /** Whether it acts as no user: it has neither a password nor a certificate of its own. */
+  readonly anonymous: boolean;
   readonly #ranking: EndpointRanking | undefined;
   readonly #sources: EndpointSource[] = [];
   readonly #closed = new AbortController();
+  readonly #closeListeners = new Set<(reason: unknown) => void>();
   readonly #stopListening: () => void;
 
   /** Throws `invalid-argument` for an endpoint that cannot be one, or endpoints that are given twice. */
@@ -80,6 +84,8 @@ export class EtcdClient implements AsyncDisposable {
     this.clock = options.clock ?? systemClock;
     this.random = options.random ?? systemRandom;
     this.user = options.auth?.user;
+    const { cert, certFile } = options.tls ?? {};
+    this.anonymous = options.auth === undefined && cert === undefined && certFile === undefined;
     this.lineage = options.lineage ?? new Lineage();
     let transport = options.transport;
     if (transport === undefined) {
@@ -106,9 +112,21 @@ export class EtcdClient implements AsyncDisposable {
     return this.#closed.signal;
   }
 
+  /**
+   * Calls `listener` with the reason when the client is closed, at once if it is; returns a function that takes the
+   * listener off. The same as {@link closed}, for those of whom there may be thousands.
+   */
+  onClosed(listener: (reason: unknown) => void): () => void {
+    if (this.closed.aborted) listener(this.closed.reason);
+    else this.#closeListeners.add(listener);
+    return () => this.#closeListeners.delete(listener);
+  }
+
   /** Ends all connections; calls under way fail with `unavailable`. Idempotent. */
   close(): Promise<void> {
     this.#closed.abort(new EtcdError("unavailable", "the client is closed", { mayHaveApplied: false }));
+    for (const listener of Array.from(this.#closeListeners)) listener(this.closed.reason);
+    this.#closeListeners.clear();
     this.#stopListening();
     this.watch.close();
     for (const source of this.#sources) source.close();
@@ -160,7 +178,7 @@ export class MaintenanceClient {
 
   /** Version, size and leader, as the member that answers sees them. */
   status(options: CallOptions = {}): Promise<StatusResponse> {
-    return normalized(createClient(Maintenance, this.#transport).status({}, rpcOptions(options)));
+    return call(this.#transport, methods.status, {}, options);
   }
 }
 
@@ -174,7 +192,7 @@ export class ClusterClient {
 
   memberList(options: { readonly linearizable?: boolean } & CallOptions = {}): Promise<MemberListResponse> {
     const { linearizable = true } = options;
-    return normalized(createClient(Cluster, this.#transport).memberList({ linearizable }, rpcOptions(options)));
+    return call(this.#transport, methods.memberList, { linearizable }, options);
   }
 }
 

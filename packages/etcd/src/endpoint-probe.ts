@@ -31,8 +31,9 @@ export class EndpointProbe {
   /** A call has succeeded just now. */
   look(): void {
     const now = this.#clock.monotonic();
+    if (now < this.#nextAt) return;
     const connections = this.#ranking.ordered();
-    if (now < this.#nextAt || connections.length < 2) return;
+    if (connections.length < 2) return;
     this.#nextAt = now + FRESH_MS;
     for (const connection of connections) {
       void this.#probe(connection);

@@ -66,6 +66,8 @@ export class EndpointRanking {
 
   /** In the order to be tried. */
   ordered(place: CallPlace = "first"): Connection[] {
+    // Most have one endpoint, and every call asks.
+    if (this.#records.size < 2) return [...this.#records.keys()];
     const slowMs = this.#slowMs();
     const isSlow = ({ latencyMs }: Record): number => (latencyMs !== undefined && latencyMs > slowMs ? 1 : 0);
     const order = [...this.#records].toSorted(([, a], [, b]) => a.failedAt - b.failedAt || isSlow(a) - isSlow(b));

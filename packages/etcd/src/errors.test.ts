@@ -1,34 +1,39 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { abortedError, EtcdError, type EtcdErrorCode, fromStatus } from "./errors.ts";
+import { GrpcError, GrpcStatus } from "./rpc/status.ts";
 
 describe("a status of etcd", () => {
   it.each<[number, string, EtcdErrorCode, boolean]>([
-    [Code.InvalidArgument, "etcdserver: duplicate key given in txn request", "invalid-argument", false],
-    [Code.DeadlineExceeded, "context deadline exceeded", "deadline-exceeded", true],
-    [Code.NotFound, "etcdserver: requested lease not found", "not-found", false],
-    [Code.AlreadyExists, "it exists", "failed-precondition", false],
-    [Code.FailedPrecondition, "etcdserver: lease already exists", "failed-precondition", false],
-    [Code.PermissionDenied, "etcdserver: permission denied", "permission-denied", false],
-    [Code.ResourceExhausted, "etcdserver: too many requests", "unavailable", true],
-    [Code.OutOfRange, "etcdserver: mvcc: required revision has been compacted", "compacted", false],
-    [Code.OutOfRange, "etcdserver: mvcc: required revision is a future revision", "invalid-argument", false],
-    [Code.OutOfRange, "etcdserver: too large lease TTL", "invalid-argument", false],
-    [Code.Unimplemented, "unknown service", "unimplemented", false],
-    [Code.Unauthenticated, "etcdserver: invalid auth token", "unauthenticated", false],
-    [Code.InvalidArgument, "etcdserver: user name is empty", "unauthenticated", false],
-    [Code.InvalidArgument, "etcdserver: revision of auth store is old", "unauthenticated", false],
-    [Code.InvalidArgument, "etcdserver: authentication failed, invalid user ID or password", "unauthenticated", false],
-    [Code.Unknown, "lease: not a primary lessor", "unavailable", true],
-    [Code.Unknown, "something else", "internal", true],
-    [Code.Canceled, "context canceled", "unavailable", true],
-    [Code.Aborted, "aborted", "unavailable", true],
-    [Code.Unavailable, "etcdserver: no leader", "unavailable", false],
-    [Code.FailedPrecondition, "etcdserver: rpc not supported for learner", "unavailable", false],
-    [Code.Unavailable, "etcdserver: leader changed", "unavailable", true],
-    [Code.Unavailable, "etcdserver: request timed out", "unavailable", true],
-    [Code.Internal, "panic", "internal", true],
-    [Code.DataLoss, "etcdserver: corrupt cluster", "internal", true],
+    [GrpcStatus.invalidArgument, "etcdserver: duplicate key given in txn request", "invalid-argument", false],
+    [GrpcStatus.deadlineExceeded, "context deadline exceeded", "deadline-exceeded", true],
+    [GrpcStatus.notFound, "etcdserver: requested lease not found", "not-found", false],
+    [GrpcStatus.alreadyExists, "it exists", "failed-precondition", false],
+    [GrpcStatus.failedPrecondition, "etcdserver: lease already exists", "failed-precondition", false],
+    [GrpcStatus.permissionDenied, "etcdserver: permission denied", "permission-denied", false],
+    [GrpcStatus.resourceExhausted, "etcdserver: too many requests", "unavailable", true],
+    [GrpcStatus.outOfRange, "etcdserver: mvcc: required revision has been compacted", "compacted", false],
+    [GrpcStatus.outOfRange, "etcdserver: mvcc: required revision is a future revision", "invalid-argument", false],
+    [GrpcStatus.outOfRange, "etcdserver: too large lease TTL", "invalid-argument", false],
+    [GrpcStatus.unimplemented, "unknown service", "unimplemented", false],
+    [GrpcStatus.unauthenticated, "etcdserver: invalid auth token", "unauthenticated", false],
+    [GrpcStatus.invalidArgument, "etcdserver: user name is empty", "unauthenticated", false],
+    [GrpcStatus.invalidArgument, "etcdserver: revision of auth store is old", "unauthenticated", false],
+    [
+      GrpcStatus.invalidArgument,
+      "etcdserver: authentication failed, invalid user ID or password",
+      "unauthenticated",
+      false,
+    ],
+    [GrpcStatus.unknown, "lease: not a primary lessor", "unavailable", true],
+    [GrpcStatus.unknown, "something else", "internal", true],
+    [GrpcStatus.canceled, "context canceled", "unavailable", true],
+    [GrpcStatus.aborted, "aborted", "unavailable", true],
+    [GrpcStatus.unavailable, "etcdserver: no leader", "unavailable", false],
+    [GrpcStatus.failedPrecondition, "etcdserver: rpc not supported for learner", "unavailable", false],
+    [GrpcStatus.unavailable, "etcdserver: leader changed", "unavailable", true],
+    [GrpcStatus.unavailable, "etcdserver: request timed out", "unavailable", true],
+    [GrpcStatus.internal, "panic", "internal", true],
+    [GrpcStatus.dataLoss, "etcdserver: corrupt cluster", "internal", true],
     [99, "from the future", "internal", true],
   ])("%d %j is %s, which may have applied: %s", (status, message, code, mayHaveApplied) => {
     const error = fromStatus(status, message);
@@ -57,8 +62,8 @@ describe("an error", () => {
     expect(EtcdError.from(error)).toBe(error);
   });
 
-  it("made from Connect's has its code, its text without a prefix, and it as the cause", () => {
-    const cause = new ConnectError("etcdserver: permission denied", Code.PermissionDenied);
+  it("made from one with a status of gRPC has the code for it, its text, and it as the cause", () => {
+    const cause = new GrpcError(GrpcStatus.permissionDenied, "etcdserver: permission denied");
     expect(EtcdError.from(cause)).toMatchObject({
       code: "permission-denied",
       message: "etcdserver: permission denied",

@@ -1,4 +1,4 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import { GrpcError, GrpcStatus } from "./rpc/status.ts";
 
 /** Everything that can go wrong in a call to etcd. */
 export type EtcdErrorCode =
@@ -46,10 +46,10 @@ export class EtcdError extends Error {
     this.compactRevision = options.compactRevision;
   }
 
-  /** Makes an EtcdError of anything thrown: itself, a ConnectError, an abort reason, any other value. */
+  /** Makes an EtcdError of anything thrown: itself, an error with gRPC's status, an abort reason, any other value. */
   static from(thrown: unknown): EtcdError {
     if (thrown instanceof EtcdError) return thrown;
-    if (thrown instanceof ConnectError) return fromStatus(thrown.code, thrown.rawMessage, thrown);
+    if (thrown instanceof GrpcError) return fromStatus(thrown.status, thrown.message, thrown);
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return new EtcdError("internal", message, { cause: thrown });
   }
@@ -83,28 +83,28 @@ function codeOf(status: number, message: string): EtcdErrorCode {
   if (PASSING_MESSAGES.some((text) => message.includes(text))) return "unavailable";
   if (AUTH_MESSAGES.some((text) => message.includes(text))) return "unauthenticated";
   switch (status) {
-    case Code.InvalidArgument:
+    case GrpcStatus.invalidArgument:
       return "invalid-argument";
-    case Code.DeadlineExceeded:
+    case GrpcStatus.deadlineExceeded:
       return "deadline-exceeded";
-    case Code.NotFound:
+    case GrpcStatus.notFound:
       return "not-found";
-    case Code.AlreadyExists:
-    case Code.FailedPrecondition:
+    case GrpcStatus.alreadyExists:
+    case GrpcStatus.failedPrecondition:
       return "failed-precondition";
-    case Code.PermissionDenied:
+    case GrpcStatus.permissionDenied:
       return "permission-denied";
-    case Code.ResourceExhausted:
+    case GrpcStatus.resourceExhausted:
       return "resource-exhausted";
-    case Code.OutOfRange:
+    case GrpcStatus.outOfRange:
       return message.includes("compacted") ? "compacted" : "invalid-argument";
-    case Code.Unimplemented:
+    case GrpcStatus.unimplemented:
       return "unimplemented";
-    case Code.Unauthenticated:
+    case GrpcStatus.unauthenticated:
       return "unauthenticated";
-    case Code.Canceled:
-    case Code.Aborted:
-    case Code.Unavailable:
+    case GrpcStatus.canceled:
+    case GrpcStatus.aborted:
+    case GrpcStatus.unavailable:
       return "unavailable";
     default:
       return "internal";

@@ -1,12 +1,10 @@
 import type * as http2 from "node:http2";
-import type { DescMethodStreaming, DescMethodUnary } from "@bufbuild/protobuf";
 import { Call, type CallListener } from "./call.ts";
 import type { Connection, OpenSession } from "./connection.ts";
 import { EtcdError } from "./errors.ts";
 import { formatGrpcTimeout } from "./rpc/timeout.ts";
-
-/** Connect names it so; Node's types have no global of that name. */
-export type HeadersInit = ConstructorParameters<typeof Headers>[0];
+import type { CallHeaders } from "./rpc-transport.ts";
+import type { AnyMethod } from "./wire/methods.ts";
 
 /** Answers may be large: a range of a whole prefix, a watch event that was not fragmented. */
 const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
@@ -27,12 +25,12 @@ export function startCall(session: OpenSession, headers: http2.OutgoingHttpHeade
 /** The headers of a request to the endpoint of a connection. */
 export function requestHeaders(
   connection: Connection,
-  method: DescMethodUnary | DescMethodStreaming,
-  header: HeadersInit | undefined,
+  method: AnyMethod,
+  headers: CallHeaders | undefined,
   timeoutMs: number | undefined,
 ): http2.OutgoingHttpHeaders {
   const { host, port, secure } = connection.endpoint;
-  const headers: http2.OutgoingHttpHeaders = {
+  const all: http2.OutgoingHttpHeaders = {
     ":method": "POST",
     ":scheme": secure ? "https" : "http",
     ":authority": `${host.includes(":") ? `[${host}]` : host}:${port}`,
@@ -43,7 +41,6 @@ export function requestHeaders(
     // A member that sees no leader refuses at once instead of letting us wait.
     hasleader: "true",
   };
-  if (timeoutMs !== undefined) headers["grpc-timeout"] = formatGrpcTimeout(timeoutMs);
-  if (header !== undefined) for (const [name, value] of new Headers(header)) headers[name] = value;
-  return headers;
+  if (timeoutMs !== undefined) all["grpc-timeout"] = formatGrpcTimeout(timeoutMs);
+  return headers === undefined ? all : Object.assign(all, headers);
 }

@@ -15,6 +15,9 @@ export { EtcdError, type EtcdErrorCode, type EtcdErrorOptions } from "./errors.t
 export type { Key, KeyRange } from "./key-range.ts";
 export type { CallOptions } from "./call-options.ts";
 export type { KvClient, Txn } from "./kv.ts";
+export type { CallHeaders, Transport } from "./rpc-transport.ts";
+export type { Method } from "./wire/methods.ts";
+export type { MessageType } from "./wire/codec.ts";
 export type { KeepAliveStream, LeaseClient } from "./lease.ts";
 export {
   type Comparison,

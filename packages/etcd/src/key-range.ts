@@ -47,7 +47,8 @@ export function rangeFields(range: KeyRange): RangeFields {
 
 /** The first key after all keys that start with `prefix`. */
 export function prefixEnd(prefix: Uint8Array): Uint8Array {
-  const end = Uint8Array.from(prefix);
+  // Not `from`, which goes through an iterator and takes ten times as long.
+  const end = new Uint8Array(prefix);
   for (let index = end.length - 1; index >= 0; index--) {
     const byte = end[index] ?? 0xff;
     if (byte < 0xff) {

@@ -1,14 +1,6 @@
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { type CallOptions, normalized, rpcOptions } from "./call-options.ts";
+import type { CallOptions } from "./call-options.ts";
 import type { KeyValue } from "./gen/kv_pb.ts";
-import {
-  type CompactionResponse,
-  type DeleteRangeResponse,
-  KV,
-  type PutResponse,
-  type RangeResponse,
-  type TxnResponse,
-} from "./gen/rpc_pb.ts";
+import type { CompactionResponse, DeleteRangeResponse, PutResponse, RangeResponse, TxnResponse } from "./gen/rpc_pb.ts";
 import type { Key, KeyRange } from "./key-range.ts";
 import {
   type Comparison,
@@ -19,13 +11,15 @@ import {
   rangeRequest,
   removeRequest,
 } from "./op.ts";
+import { call, type Transport } from "./rpc-transport.ts";
+import * as methods from "./wire/methods.ts";
 
 /** Keys and values. */
 export class KvClient {
-  readonly #rpc: Client<typeof KV>;
+  readonly #transport: Transport;
 
   constructor(transport: Transport) {
-    this.#rpc = createClient(KV, transport);
+    this.#transport = transport;
   }
 
   /** One key, or undefined when it does not exist. */
@@ -39,28 +33,28 @@ export class KvClient {
 
   range(keys: KeyRange, options: RangeOptions & CallOptions = {}): Promise<RangeResponse> {
     const { signal, timeoutMs, ...rest } = options;
-    return normalized(this.#rpc.range(rangeRequest(keys, rest), rpcOptions({ signal, timeoutMs })));
+    return call(this.#transport, methods.range, rangeRequest(keys, rest), { signal, timeoutMs });
   }
 
   put(key: Key, value: Key, options: PutOptions & CallOptions = {}): Promise<PutResponse> {
     const { signal, timeoutMs, ...rest } = options;
-    return normalized(this.#rpc.put(putRequest(key, value, rest), rpcOptions({ signal, timeoutMs })));
+    return call(this.#transport, methods.put, putRequest(key, value, rest), { signal, timeoutMs });
   }
 
   delete(keys: KeyRange, options: { readonly prevKv?: boolean } & CallOptions = {}): Promise<DeleteRangeResponse> {
     const { signal, timeoutMs, ...rest } = options;
-    return normalized(this.#rpc.deleteRange(removeRequest(keys, rest), rpcOptions({ signal, timeoutMs })));
+    return call(this.#transport, methods.deleteRange, removeRequest(keys, rest), { signal, timeoutMs });
   }
 
   /** Forgets the history before `revision`. */
   compact(revision: bigint, options: { readonly physical?: boolean } & CallOptions = {}): Promise<CompactionResponse> {
     const { physical = false } = options;
-    return normalized(this.#rpc.compact({ revision, physical }, rpcOptions(options)));
+    return call(this.#transport, methods.compact, { revision, physical }, options);
   }
 
   /** Starts a transaction: `txn().if(...).success(...).failure(...).commit()`. */
   txn(): Txn {
-    return new Txn(this.#rpc);
+    return new Txn(this.#transport);
   }
 }
 
@@ -68,13 +62,13 @@ export class KvClient {
  * A transaction under construction. If every comparison holds the `success` operations run, else the `failure` ones.
  */
 export class Txn {
-  readonly #rpc: Client<typeof KV>;
+  readonly #transport: Transport;
   readonly #compare: Comparison[] = [];
   readonly #success: Op[] = [];
   readonly #failure: Op[] = [];
 
-  constructor(rpc: Client<typeof KV>) {
-    this.#rpc = rpc;
+  constructor(transport: Transport) {
+    this.#transport = transport;
   }
 
   if(...comparisons: readonly Comparison[]): this {
@@ -94,6 +88,6 @@ export class Txn {
 
   commit(options: CallOptions = {}): Promise<TxnResponse> {
     const request = { compare: this.#compare, success: this.#success, failure: this.#failure };
-    return normalized(this.#rpc.txn(request, rpcOptions(options)));
+    return call(this.#transport, methods.txn, request, options);
   }
 }

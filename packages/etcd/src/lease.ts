@@ -1,23 +1,23 @@
-import { type Client, createClient, createContextValues, type Transport } from "@connectrpc/connect";
 import { EtcdError } from "./errors.ts";
-import {
-  Lease,
-  type LeaseGrantResponse,
-  type LeaseKeepAliveResponse,
-  type LeaseLeasesResponse,
-  type LeaseRevokeResponse,
-  type LeaseTimeToLiveResponse,
+import type {
+  LeaseGrantResponse,
+  LeaseKeepAliveResponse,
+  LeaseLeasesResponse,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveResponse,
 } from "./gen/rpc_pb.ts";
-import { type CallOptions, normalized, rpcOptions } from "./call-options.ts";
+import type { CallOptions } from "./call-options.ts";
 import { MessageQueue } from "./message-queue.ts";
-import { StreamControl, streamControlKey } from "./stream-control.ts";
+import { call, openStream, type Transport } from "./rpc-transport.ts";
+import { StreamControl } from "./stream-control.ts";
+import * as methods from "./wire/methods.ts";
 
 /** Leases: keys that live on one go when it is revoked or expires. */
 export class LeaseClient {
-  readonly #rpc: Client<typeof Lease>;
+  readonly #transport: Transport;
 
   constructor(transport: Transport) {
-    this.#rpc = createClient(Lease, transport);
+    this.#transport = transport;
   }
 
   /**
@@ -28,24 +28,24 @@ export class LeaseClient {
    */
   async grant(ttlSeconds: bigint, options: { readonly id?: bigint } & CallOptions = {}): Promise<LeaseGrantResponse> {
     const { id = 0n } = options;
-    const answer = await normalized(this.#rpc.leaseGrant({ TTL: ttlSeconds, ID: id }, rpcOptions(options)));
+    const answer = await call(this.#transport, methods.leaseGrant, { TTL: ttlSeconds, ID: id }, options);
     if (answer.error !== "") throw new EtcdError("failed-precondition", answer.error);
     return answer;
   }
 
   /** Ends a lease and deletes its keys. Throws `not-found` when there is no such lease. */
   revoke(id: bigint, options: CallOptions = {}): Promise<LeaseRevokeResponse> {
-    return normalized(this.#rpc.leaseRevoke({ ID: id }, rpcOptions(options)));
+    return call(this.#transport, methods.leaseRevoke, { ID: id }, options);
   }
 
   /** What is left of a lease; a TTL of -1 when there is none. */
   timeToLive(id: bigint, options: { readonly keys?: boolean } & CallOptions = {}): Promise<LeaseTimeToLiveResponse> {
     const { keys = false } = options;
-    return normalized(this.#rpc.leaseTimeToLive({ ID: id, keys }, rpcOptions(options)));
+    return call(this.#transport, methods.leaseTimeToLive, { ID: id, keys }, options);
   }
 
   list(options: CallOptions = {}): Promise<LeaseLeasesResponse> {
-    return normalized(this.#rpc.leaseLeases({}, rpcOptions(options)));
+    return call(this.#transport, methods.leaseLeases, {}, options);
   }
 
   /**
@@ -57,8 +57,7 @@ export class LeaseClient {
     const requests = new MessageQueue<{ ID: bigint }>();
     signal.addEventListener("abort", () => requests.end(), { once: true });
     const control = new StreamControl();
-    const contextValues = createContextValues().set(streamControlKey, control);
-    const answers = this.#rpc.leaseKeepAlive(requests, { signal, contextValues });
+    const answers = openStream(this.#transport, methods.leaseKeepAlive, requests, signal, control);
     return { send: (id) => requests.push({ ID: id }), answers, suspect: () => control.suspect() };
   }
 }

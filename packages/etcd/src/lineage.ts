@@ -1,5 +1,5 @@
-import type { Transport } from "@connectrpc/connect";
 import type { RangeRequest, ResponseHeader, TxnRequest } from "./gen/rpc_pb.ts";
+import type { Transport } from "./rpc-transport.ts";
 
 /** What the answers of a cluster have shown of its identity and its progress. */
 export class Lineage {
@@ -73,25 +73,36 @@ export class LineageTransport implements Transport {
     this.#lineage = lineage;
   }
 
-  readonly unary: Transport["unary"] = async (method, signal, timeoutMs, header, input, contextValues) => {
+  readonly unary: Transport["unary"] = async (method, signal, timeoutMs, headers, input) => {
     const atLeast = isLinearizable(method.name, input) ? this.#lineage.revision : 0n;
     const { epoch } = this.#lineage;
-    const answer = await this.#inner.unary(method, signal, timeoutMs, header, input, contextValues);
+    const answer = await this.#inner.unary(method, signal, timeoutMs, headers, input);
     this.#saw(answer.message, atLeast, epoch);
     return answer;
   };
 
-  readonly stream: Transport["stream"] = async (method, signal, timeoutMs, header, input, contextValues) => {
+  readonly stream: Transport["stream"] = async (method, signal, timeoutMs, headers, input, control) => {
     const { epoch } = this.#lineage;
-    const answer = await this.#inner.stream(method, signal, timeoutMs, header, input, contextValues);
-    return { ...answer, message: this.#watched(answer.message, epoch) };
+    const answer = await this.#inner.stream(method, signal, timeoutMs, headers, input, control);
+    return { message: this.#watched(answer.message, epoch) };
   };
 
-  async *#watched<T>(messages: AsyncIterable<T>, epoch: number): AsyncGenerator<T, void, undefined> {
-    for await (const message of messages) {
-      this.#saw(message, 0n, epoch);
-      yield message;
-    }
+  #watched<T>(messages: AsyncIterable<T>, epoch: number): AsyncIterableIterator<T, undefined> {
+    const inner = messages[Symbol.asyncIterator]();
+    const watched: AsyncIterableIterator<T, undefined> = {
+      next: async () => {
+        const next = await inner.next();
+        if (next.done === true) return { done: true, value: undefined };
+        this.#saw(next.value, 0n, epoch);
+        return next;
+      },
+      return: async () => {
+        await inner.return?.();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]: () => watched,
+    };
+    return watched;
   }
 
   #saw(message: unknown, atLeast: bigint, epoch: number): void {

@@ -1,16 +1,11 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { CallScope } from "./call-scope.ts";
 import type { Connection, OpenSession } from "./connection.ts";
 import { EtcdError } from "./errors.ts";
 import { publishRpc } from "./events.ts";
-import {
-  Watch,
-  WatchCreateRequest_FilterType as Filter,
-  WatchRequestSchema,
-  WatchResponseSchema,
-} from "./gen/rpc_pb.ts";
 import { requestHeaders, startCall } from "./grpc-request.ts";
 import type { Clock } from "./runtime/clock.ts";
+import { FILTERS } from "./watch-message.ts";
+import * as methods from "./wire/methods.ts";
 
 /** Which member of which cluster it is that answers; an id is 0 where that is not told (etcd's gRPC proxy). */
 export interface MemberIdentity {
@@ -19,10 +14,10 @@ export interface MemberIdentity {
 }
 
 /** The smallest key, and no event of it. */
-const WATCH_OF_NOTHING = create(WatchRequestSchema, {
+const WATCH_OF_NOTHING = methods.watch.input.encode({
   requestUnion: {
     case: "createRequest",
-    value: { key: Uint8Array.of(0), filters: [Filter.NOPUT, Filter.NODELETE] },
+    value: { key: Uint8Array.of(0), filters: [FILTERS.put, FILTERS.delete] },
   },
 });
 
@@ -41,14 +36,14 @@ export function askIdentity(
   clock: Clock,
   timeoutMs: number,
 ): Promise<MemberIdentity> {
-  const method = Watch.method.watch;
+  const method = methods.watch;
   return new Promise((resolve, reject) => {
     // Who it is does not depend on whether it sees a leader.
     const headers = requestHeaders(connection, method, { hasleader: "false" }, undefined);
     const call = startCall(session, headers, {
       onMessage: (message) => {
         try {
-          const { clusterId = 0n, memberId = 0n } = fromBinary(WatchResponseSchema, message).header ?? {};
+          const { clusterId = 0n, memberId = 0n } = method.output.decode(message).header ?? {};
           resolve({ clusterId, memberId });
         } catch (error) {
           reject(EtcdError.from(error));
@@ -63,6 +58,6 @@ export function askIdentity(
     const scope = new CallScope(clock, undefined, clock.monotonic() + timeoutMs);
     scope.onEnd((error) => call.cancel(error));
     publishRpc(method, connection.endpoint.url);
-    call.send(toBinary(WatchRequestSchema, WATCH_OF_NOTHING), false);
+    call.send(WATCH_OF_NOTHING, false);
   });
 }

@@ -13,12 +13,18 @@ const HIGH_WATER = 256;
 /** Messages of a watch may be large, and a slow reader shall not hold hundreds of those either. */
 const HIGH_WATER_BYTES = 8 * 1024 * 1024;
 
+/** Who asked for the next item before it was there. */
+interface Waiting<T> {
+  readonly resolve: (result: IteratorResult<T, undefined>) => void;
+  readonly reject: (error: EtcdError) => void;
+}
+
 /** Messages from a callback to one `for await` loop, in order. */
 export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
   readonly #limits: QueueLimits;
   readonly #items: { readonly item: T; readonly bytes: number }[] = [];
   #bytes = 0;
-  #wake: (() => void) | undefined;
+  #waiting: Waiting<T> | undefined;
   #end: { readonly error: EtcdError | undefined } | undefined;
   #full = false;
 
@@ -29,33 +35,33 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
   /** @param bytes what the item weighs, where that matters */
   push(item: T, bytes: number = 0): void {
     if (this.#end !== undefined) return;
+    const waiting = this.#taken();
+    if (waiting !== undefined) return waiting.resolve({ done: false, value: item });
     this.#items.push({ item, bytes });
     this.#bytes += bytes;
     if ((this.#items.length >= HIGH_WATER || this.#bytes >= HIGH_WATER_BYTES) && !this.#full) {
       this.#full = true;
       this.#limits.onFull?.();
     }
-    this.#wake?.();
   }
 
   /** What is queued is still read; then the loop ends, or throws `error`. */
   end(error?: EtcdError): void {
     this.#end ??= { error };
-    this.#wake?.();
+    this.#settle();
   }
 
-  async next(): Promise<IteratorResult<T, undefined>> {
-    for (;;) {
+  next(): Promise<IteratorResult<T, undefined>> {
+    return new Promise((resolve, reject) => {
       const next = this.#items.shift();
-      if (next !== undefined) {
-        this.#bytes -= next.bytes;
-        this.#drained();
-        return { done: false, value: next.item };
+      if (next === undefined) {
+        this.#waiting = { resolve, reject };
+        return this.#settle();
       }
-      if (this.#end?.error !== undefined) throw this.#end.error;
-      if (this.#end !== undefined) return { done: true, value: undefined };
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
+      this.#bytes -= next.bytes;
+      this.#drained();
+      resolve({ done: false, value: next.item });
+    });
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
@@ -65,12 +71,27 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
     }
     this.#items.length = 0;
     this.#bytes = 0;
-    this.#wake?.();
+    this.#settle();
     return Promise.resolve({ done: true, value: undefined });
   }
 
   [Symbol.asyncIterator](): this {
     return this;
+  }
+
+  /** Tells who waits of the end, if that has come. */
+  #settle(): void {
+    if (this.#end === undefined) return;
+    const { error } = this.#end;
+    const waiting = this.#taken();
+    if (error === undefined) waiting?.resolve({ done: true, value: undefined });
+    else waiting?.reject(error);
+  }
+
+  #taken(): Waiting<T> | undefined {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    return waiting;
   }
 
   #drained(): void {

@@ -1,21 +1,11 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import {
-  Compare_CompareResult as Result,
-  type CompareSchema,
-  Compare_CompareTarget as Target,
-  type DeleteRangeRequestSchema,
-  type PutRequestSchema,
-  type RangeRequestSchema,
-  RangeRequest_SortOrder as SortOrder,
-  RangeRequest_SortTarget as SortTarget,
-  type RequestOpSchema,
-} from "./gen/rpc_pb.ts";
+import type { Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp } from "./gen/rpc_pb.ts";
 import { type Key, type KeyRange, keyBytes, rangeFields } from "./key-range.ts";
+import type { Init } from "./wire/codec.ts";
 
 /** One operation of a transaction. Made by {@link put}, {@link range}, {@link remove} and {@link nested}. */
-export type Op = MessageInitShape<typeof RequestOpSchema>;
+export type Op = Init<RequestOp>;
 /** One comparison of a transaction. Made by {@link compare}. */
-export type Comparison = MessageInitShape<typeof CompareSchema>;
+export type Comparison = Init<Compare>;
 
 /** How a range is read. */
 export interface RangeOptions {
@@ -48,38 +38,30 @@ export interface PutOptions {
   readonly ignoreLease?: boolean;
 }
 
-const SORT_TARGETS = {
-  key: SortTarget.KEY,
-  version: SortTarget.VERSION,
-  create: SortTarget.CREATE,
-  mod: SortTarget.MOD,
-  value: SortTarget.VALUE,
-} as const;
+/** What etcd sorts by and how, in its numbers. */
+const SORT_TARGETS = { key: 0, version: 1, create: 2, mod: 3, value: 4 } as const;
+const SORT_ORDERS = { none: 0, ascend: 1, descend: 2 } as const;
 
 /** The message for a range read. */
-export function rangeRequest(keys: KeyRange, options: RangeOptions = {}): MessageInitShape<typeof RangeRequestSchema> {
+export function rangeRequest(keys: KeyRange, options: RangeOptions = {}): Init<RangeRequest> {
   const { limit, sortBy, order, ...rest } = options;
-  const sorted = sortBy !== undefined || order !== undefined;
   return {
     ...rangeFields(keys),
     ...rest,
     limit: BigInt(limit ?? 0),
     sortTarget: SORT_TARGETS[sortBy ?? "key"],
-    sortOrder: sorted ? (order === "descend" ? SortOrder.DESCEND : SortOrder.ASCEND) : SortOrder.NONE,
+    sortOrder: SORT_ORDERS[order ?? (sortBy === undefined ? "none" : "ascend")],
   };
 }
 
 /** The message for a put. */
-export function putRequest(key: Key, value: Key, options: PutOptions = {}): MessageInitShape<typeof PutRequestSchema> {
+export function putRequest(key: Key, value: Key, options: PutOptions = {}): Init<PutRequest> {
   const { leaseId, ...rest } = options;
   return { key: rangeFields(key).key, value: keyBytes(value), lease: leaseId ?? 0n, ...rest };
 }
 
 /** The message for a delete. */
-export function removeRequest(
-  keys: KeyRange,
-  options: { readonly prevKv?: boolean } = {},
-): MessageInitShape<typeof DeleteRangeRequestSchema> {
+export function removeRequest(keys: KeyRange, options: { readonly prevKv?: boolean } = {}): Init<DeleteRangeRequest> {
   return { ...rangeFields(keys), ...options };
 }
 
@@ -111,12 +93,9 @@ export function nested(
 /** How the two sides of a comparison must relate. */
 export type Relation = "=" | "!=" | ">" | "<";
 
-const RESULTS = {
-  "=": Result.EQUAL,
-  "!=": Result.NOT_EQUAL,
-  ">": Result.GREATER,
-  "<": Result.LESS,
-} as const;
+/** Relations and what they are about, in etcd's numbers. */
+const RESULTS = { "=": 0, ">": 1, "<": 2, "!=": 3 } as const;
+const TARGETS = { version: 0, createRevision: 1, modRevision: 2, value: 3, lease: 4 } as const;
 
 /**
  * Comparisons for transactions. Over a range, the comparison must hold for every key in it. A missing key counts as 0.
@@ -129,19 +108,18 @@ export const compare: {
   /** A missing key never compares true here. */
   readonly value: (keys: KeyRange, relation: Relation, value: Key) => Comparison;
 } = {
-  createRevision: (keys, relation, value) =>
-    comparison(keys, relation, Target.CREATE, { case: "createRevision", value }),
-  modRevision: (keys, relation, value) => comparison(keys, relation, Target.MOD, { case: "modRevision", value }),
-  version: (keys, relation, value) => comparison(keys, relation, Target.VERSION, { case: "version", value }),
-  lease: (keys, relation, value) => comparison(keys, relation, Target.LEASE, { case: "lease", value }),
-  value: (keys, relation, value) => comparison(keys, relation, Target.VALUE, { case: "value", value: keyBytes(value) }),
+  createRevision: (keys, relation, value) => comparison(keys, relation, { case: "createRevision", value }),
+  modRevision: (keys, relation, value) => comparison(keys, relation, { case: "modRevision", value }),
+  version: (keys, relation, value) => comparison(keys, relation, { case: "version", value }),
+  lease: (keys, relation, value) => comparison(keys, relation, { case: "lease", value }),
+  value: (keys, relation, value) => comparison(keys, relation, { case: "value", value: keyBytes(value) }),
 };
 
 function comparison(
   keys: KeyRange,
   relation: Relation,
-  target: Target,
-  targetUnion: NonNullable<Comparison["targetUnion"]>,
+  targetUnion: Extract<Compare["targetUnion"], { readonly value: unknown }>,
 ): Comparison {
-  return { ...rangeFields(keys), result: RESULTS[relation], target, targetUnion };
+  const { key, rangeEnd } = rangeFields(keys);
+  return { key, rangeEnd, result: RESULTS[relation], target: TARGETS[targetUnion.case], targetUnion };
 }

@@ -1,5 +1,5 @@
-import type { Transport } from "@connectrpc/connect";
 import { abortedError, EtcdError } from "./errors.ts";
+import type { Transport } from "./rpc-transport.ts";
 import { backoffMs } from "./runtime/backoff.ts";
 import type { Clock } from "./runtime/clock.ts";
 import type { Random } from "./runtime/random.ts";
@@ -27,13 +27,17 @@ export class RetryTransport implements Transport {
     this.stream = (...call) => inner.stream(...call);
   }
 
-  readonly unary: Transport["unary"] = async (method, signal, timeoutMs, header, input, contextValues) => {
-    if (!READS.has(method.name)) return this.#inner.unary(method, signal, timeoutMs, header, input, contextValues);
+  readonly unary: Transport["unary"] = (...call) => {
+    const [method] = call;
+    return READS.has(method.name) ? this.#repeated(...call) : this.#inner.unary(...call);
+  };
+
+  readonly #repeated: Transport["unary"] = async (method, signal, timeoutMs, headers, input) => {
     const deadline = this.#clock.monotonic() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
     for (let attempt = 0; ; attempt++) {
       const leftMs = attempt === 0 ? timeoutMs : Math.ceil(deadline - this.#clock.monotonic());
       try {
-        return await this.#inner.unary(method, signal, leftMs, header, input, contextValues);
+        return await this.#inner.unary(method, signal, leftMs, headers, input);
       } catch (thrown) {
         const error = EtcdError.from(thrown);
         const waitMs = backoffMs(attempt, BOUNDS, this.#random);

@@ -1,5 +1,3 @@
-import { type ContextKey, createContextKey } from "@connectrpc/connect";
-
 /** Lets the owner of a stream tell the transport what it thinks of it. */
 export class StreamControl {
   #onSuspect: () => void = () => undefined;
@@ -14,8 +12,3 @@ export class StreamControl {
     this.#onSuspect = onSuspect;
   }
 }
-
-/** Where a transport finds the control of the stream that it opens. */
-export const streamControlKey: ContextKey<StreamControl | undefined> = createContextKey<StreamControl | undefined>(
-  undefined,
-);

@@ -1,13 +1,4 @@
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from "@bufbuild/protobuf";
-import type { DescMethodStreaming, DescMethodUnary } from "@bufbuild/protobuf";
-import type { ContextValues, StreamResponse, Transport, UnaryResponse } from "@connectrpc/connect";
+import type { Message } from "@bufbuild/protobuf";
 import { CallScope } from "./call-scope.ts";
 import type { Connection, OpenSession } from "./connection.ts";
 import { EtcdError, abortedError } from "./errors.ts";
@@ -15,11 +6,14 @@ import { EndpointProbe } from "./endpoint-probe.ts";
 import type { CallPlace, EndpointRanking } from "./endpoint-ranking.ts";
 import type { EndpointSource } from "./endpoint-source.ts";
 import { publishRetry, publishRpc } from "./events.ts";
-import { Maintenance, type StatusResponse, Watch } from "./gen/rpc_pb.ts";
-import { type HeadersInit, requestHeaders, startCall } from "./grpc-request.ts";
+import type { StatusResponse } from "./gen/rpc_pb.ts";
+import { requestHeaders, startCall } from "./grpc-request.ts";
 import { MessageQueue } from "./message-queue.ts";
+import type { CallHeaders, Transport } from "./rpc-transport.ts";
 import type { Clock } from "./runtime/clock.ts";
-import { type StreamControl, streamControlKey } from "./stream-control.ts";
+import type { StreamControl } from "./stream-control.ts";
+import type { Init } from "./wire/codec.ts";
+import * as methods from "./wire/methods.ts";
 
 /** Milliseconds a call may take where its caller sets no limit. */
 export const DEFAULT_TIMEOUT_MS = 5000;
@@ -34,7 +28,7 @@ const MIN_STREAM_SILENCE_MS = 150;
 type Attempt<T> = (connection: Connection, session: OpenSession) => Promise<T>;
 
 /**
- * gRPC over node:http2 to the best of several endpoints, behind Connect's Transport interface.
+ * gRPC over node:http2 to the best of several endpoints.
  *
  * A request goes to another endpoint only when it certainly did not reach the first: no connection, or refused before
  * it was read. A call that ends at its deadline while the connection was silent takes the connection down with it,
@@ -54,54 +48,37 @@ export class Http2Transport implements Transport {
     this.#probe = new EndpointProbe(ranking, clock, (connection) => this.#status(connection));
   }
 
-  async unary<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
+  async unary<I extends Message, O extends Message>(
+    method: methods.Method<I, O>,
     signal: AbortSignal | undefined,
     timeoutMs: number | undefined,
-    header: HeadersInit | undefined,
-    input: MessageInitShape<I>,
-    _contextValues?: ContextValues,
-  ): Promise<UnaryResponse<I, O>> {
-    const body = toBinary(method.input, create(method.input, input));
+    headers: CallHeaders | undefined,
+    input: Init<I>,
+  ): Promise<{ readonly message: O }> {
+    const body = method.input.encode(input);
     const deadline = this.#clock.monotonic() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const bytes = await this.#overEndpoints(method, "first", signal, deadline, (connection, session) =>
-      this.#unaryOn(connection, session, method, header, body, signal, deadline),
+      this.#unaryOn(connection, session, method, headers, body, signal, deadline),
     );
-    const message = fromBinary(method.output, bytes);
-    return {
-      stream: false,
-      service: method.parent,
-      method,
-      header: new Headers(),
-      message,
-      trailer: new Headers(),
-    };
+    return { message: method.output.decode(bytes) };
   }
 
-  async stream<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodStreaming<I, O>,
+  async stream<I extends Message, O extends Message>(
+    method: methods.Method<I, O>,
     signal: AbortSignal | undefined,
     timeoutMs: number | undefined,
-    header: HeadersInit | undefined,
-    input: AsyncIterable<MessageInitShape<I>>,
-    contextValues?: ContextValues,
-  ): Promise<StreamResponse<I, O>> {
+    headers: CallHeaders | undefined,
+    input: AsyncIterable<Init<I>>,
+    control?: StreamControl,
+  ): Promise<{ readonly message: AsyncIterable<O> }> {
     const deadline = this.#clock.monotonic() + (timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    const control = contextValues?.get(streamControlKey);
-    const attempt: Attempt<AsyncIterable<MessageShape<O>>> = (connection, session) =>
-      Promise.resolve(this.#streamOn(connection, session, method, header, input, signal, control));
+    const attempt: Attempt<AsyncIterable<O>> = (connection, session) =>
+      Promise.resolve(this.#streamOn(connection, session, method, headers, input, signal, control));
     const message = await this.#overEndpoints(method, placeOf(method), signal, deadline, attempt, (connection) => {
       // It may be suspect before there is a connection.
       control?.attach(() => this.#failed(connection));
     });
-    return {
-      stream: true,
-      service: method.parent,
-      method,
-      header: new Headers(),
-      message,
-      trailer: new Headers(),
-    };
+    return { message };
   }
 
   #answered(connection: Connection): void {
@@ -117,17 +94,17 @@ export class Http2Transport implements Transport {
 
   /** The state of the member behind one connection. */
   async #status(connection: Connection): Promise<StatusResponse> {
-    const method = Maintenance.method.status;
-    const body = toBinary(method.input, create(method.input));
+    const method = methods.status;
+    const body = method.input.encode({});
     const deadline = this.#clock.monotonic() + PROBE_TIMEOUT_MS;
     const attempt: Attempt<Uint8Array> = (_connection, session) =>
       this.#unaryOn(connection, session, method, undefined, body, undefined, deadline);
-    return fromBinary(method.output, await this.#onEndpoint(connection, undefined, deadline, attempt));
+    return method.output.decode(await this.#onEndpoint(connection, undefined, deadline, attempt));
   }
 
   /** Runs `attempt` on one endpoint after the other until one may have received the request. */
   async #overEndpoints<T>(
-    method: DescMethodUnary | DescMethodStreaming,
+    method: methods.AnyMethod,
     place: CallPlace,
     signal: AbortSignal | undefined,
     deadline: number,
@@ -178,18 +155,18 @@ export class Http2Transport implements Transport {
     return attempt(connection, fresh);
   }
 
-  #unaryOn<I extends DescMessage, O extends DescMessage>(
+  #unaryOn(
     connection: Connection,
     session: OpenSession,
-    method: DescMethodUnary<I, O>,
-    header: HeadersInit | undefined,
+    method: methods.AnyMethod,
+    extra: CallHeaders | undefined,
     body: Uint8Array,
     signal: AbortSignal | undefined,
     deadline: number,
   ): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       let answer: Uint8Array | undefined;
-      const headers = requestHeaders(connection, method, header, deadline - this.#clock.monotonic());
+      const headers = requestHeaders(connection, method, extra, deadline - this.#clock.monotonic());
       const bytesBefore = session.socket.bytesRead;
       const startedAt = this.#clock.monotonic();
       const call = startCall(session, headers, {
@@ -218,26 +195,26 @@ export class Http2Transport implements Transport {
     });
   }
 
-  #streamOn<I extends DescMessage, O extends DescMessage>(
+  #streamOn<I extends Message, O extends Message>(
     connection: Connection,
     session: OpenSession,
-    method: DescMethodStreaming<I, O>,
-    header: HeadersInit | undefined,
-    input: AsyncIterable<MessageInitShape<I>>,
+    method: methods.Method<I, O>,
+    headers: CallHeaders | undefined,
+    input: AsyncIterable<Init<I>>,
     signal: AbortSignal | undefined,
     control: StreamControl | undefined,
-  ): AsyncIterable<MessageShape<O>> {
+  ): AsyncIterable<O> {
     // Of what was sent and has had nothing in return, the oldest: a later request does not make the silence shorter.
     let unanswered = { bytesRead: session.socket.bytesRead, at: this.#clock.monotonic() };
-    const answers = new MessageQueue<MessageShape<O>>({
+    const answers = new MessageQueue<O>({
       onFull: () => call.pause(),
       onDrained: () => call.resume(),
       onAbandoned: () => call.cancel(new EtcdError("aborted", "the reader left")),
     });
-    const call = startCall(session, requestHeaders(connection, method, header, undefined), {
+    const call = startCall(session, requestHeaders(connection, method, headers, undefined), {
       onMessage: (message) => {
         this.#answered(connection);
-        answers.push(fromBinary(method.output, message), message.byteLength);
+        answers.push(method.output.decode(message), message.byteLength);
       },
       onEnd: (error) => {
         scope.close();
@@ -268,7 +245,7 @@ export class Http2Transport implements Transport {
       for await (const message of input) {
         const { bytesRead } = session.socket;
         if (bytesRead !== unanswered.bytesRead) unanswered = { bytesRead, at: this.#clock.monotonic() };
-        call.send(toBinary(method.input, create(method.input, message)), false);
+        call.send(method.input.encode(message), false);
       }
       call.finishSending();
     };
@@ -278,8 +255,8 @@ export class Http2Transport implements Transport {
 }
 
 /** A watch is another member's than the keep-alives: one of the two always tells of the other's silence. */
-function placeOf(method: DescMethodStreaming): CallPlace {
-  return method.parent.typeName === Watch.typeName ? "beside" : "first";
+function placeOf(method: methods.AnyMethod): CallPlace {
+  return method === methods.watch ? "beside" : "first";
 }
 
 /** What is said of an endpoint that another try will not change. */

@@ -1,15 +1,14 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { CallOptions, Client } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { EtcdError } from "./errors.ts";
 import {
   ResponseHeaderSchema,
-  type Watch,
   type WatchRequestSchema,
   type WatchResponse,
   WatchResponseSchema,
 } from "./gen/rpc_pb.ts";
 import { MessageQueue } from "./message-queue.ts";
+import type { Transport } from "./rpc-transport.ts";
 import { ManualClock } from "./runtime/manual-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
 import type { WatchStream } from "./watch-message.ts";
@@ -52,14 +51,12 @@ class ServerStream {
 function setUp() {
   const streams: ServerStream[] = [];
   const clock = new ManualClock();
-  const rpc = {
-    watch: (requests: AsyncIterable<Request>, { signal }: CallOptions) => {
-      const stream = new ServerStream(requests, signal);
-      streams.push(stream);
-      return stream.answers;
-    },
-  } as unknown as Client<typeof Watch>;
-  const hub = new WatchHub(rpc, clock);
+  const stream: Transport["stream"] = (_method, signal, _timeoutMs, _headers, requests) => {
+    const opened = new ServerStream(requests as AsyncIterable<Request>, signal);
+    streams.push(opened);
+    return Promise.resolve({ message: opened.answers } as never);
+  };
+  const hub = new WatchHub({ unary: () => Promise.reject(new Error("no call was expected")), stream }, clock);
   const at = (index: number): ServerStream => {
     const stream = streams[index];
     if (stream === undefined) throw new Error(`there is no stream ${index}`);

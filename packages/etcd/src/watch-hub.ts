@@ -1,13 +1,14 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { CallOptions, Client } from "@connectrpc/connect";
 import { abortedError, EtcdError } from "./errors.ts";
 import type { Event } from "./gen/kv_pb.ts";
-import type { Watch, WatchCreateRequestSchema, WatchRequestSchema, WatchResponse } from "./gen/rpc_pb.ts";
+import type { WatchCreateRequest, WatchRequest, WatchResponse } from "./gen/rpc_pb.ts";
 import { MessageQueue } from "./message-queue.ts";
+import { openStream, type Transport } from "./rpc-transport.ts";
 import type { Clock } from "./runtime/clock.ts";
 import { canceledError, type WatchMessage, type WatchStream } from "./watch-message.ts";
+import type { Init } from "./wire/codec.ts";
+import * as methods from "./wire/methods.ts";
 
-type CreateRequest = MessageInitShape<typeof WatchCreateRequestSchema>;
+type CreateRequest = Init<WatchCreateRequest>;
 
 /** What one of several watches needs to know. */
 interface Watcher {
@@ -33,18 +34,18 @@ const NO_WATCH = -1n;
  * keep up, all are, as they are fed by the same. A watch that is refused, or cancelled, does not hurt the others.
  */
 export class WatchHub {
-  readonly #rpc: Client<typeof Watch>;
+  readonly #transport: Transport;
   readonly #clock: Clock;
   #stream: HubStream | undefined;
 
-  constructor(rpc: Client<typeof Watch>, clock: Clock) {
-    this.#rpc = rpc;
+  constructor(transport: Transport, clock: Clock) {
+    this.#transport = transport;
     this.#clock = clock;
   }
 
   /** Adds a watch to the stream; the signal ends it. */
   watch(create: CreateRequest, signal: AbortSignal): WatchStream {
-    if (this.#stream === undefined || this.#stream.over) this.#stream = new HubStream(this.#rpc, this.#clock);
+    if (this.#stream === undefined || this.#stream.over) this.#stream = new HubStream(this.#transport, this.#clock);
     return this.#stream.watch(create, signal);
   }
 
@@ -56,18 +57,19 @@ export class WatchHub {
 
 class HubStream {
   readonly #clock: Clock;
-  readonly #requests = new MessageQueue<MessageInitShape<typeof WatchRequestSchema>>();
+  readonly #requests = new MessageQueue<Init<WatchRequest>>();
   readonly #ending = new AbortController();
   readonly #watchers = new Map<bigint, Watcher>();
   /** In the order in which they were asked for, which is that of the answers. */
   readonly #asked: bigint[] = [];
   #lastId = 0n;
   #askedAt = -Infinity;
+  #lastAborted: EtcdError | undefined;
   #cancelIdle: () => void = () => undefined;
 
-  constructor(rpc: Client<typeof Watch>, clock: Clock) {
+  constructor(transport: Transport, clock: Clock) {
     this.#clock = clock;
-    void this.#read(rpc, { signal: this.#ending.signal });
+    void this.#read(openStream(transport, methods.watch, this.#requests, this.#ending.signal));
   }
 
   get over(): boolean {
@@ -117,7 +119,14 @@ class HubStream {
     // Given up for the sake of the member, or of what is behind it: no other watch shall stay there.
     if (reason instanceof EtcdError) this.end(reason);
     this.#cancel(id);
-    messages.end(abortedError(signal));
+    messages.end(this.#abortedBy(reason, signal));
+  }
+
+  /** One error for many watches that end for the same reason, as in the usual way: each takes some microseconds. */
+  #abortedBy(reason: unknown, signal: AbortSignal): EtcdError {
+    const last = this.#lastAborted;
+    if (last !== undefined && last.cause === reason) return last;
+    return (this.#lastAborted = abortedError(signal));
   }
 
   #cancel(id: bigint): void {
@@ -139,9 +148,9 @@ class HubStream {
     this.#requests.push({ requestUnion: { case: "progressRequest", value: {} } });
   }
 
-  async #read(rpc: Client<typeof Watch>, options: CallOptions): Promise<void> {
+  async #read(answers: AsyncIterable<WatchResponse>): Promise<void> {
     try {
-      for await (const response of rpc.watch(this.#requests, options)) this.#received(response);
+      for await (const response of answers) this.#received(response);
       this.end(new EtcdError("unavailable", "the server ended the watch"));
     } catch (error) {
       this.end(EtcdError.from(error));

@@ -1,6 +1,6 @@
 import { EtcdError, fromStatus } from "./errors.ts";
 import type { Event } from "./gen/kv_pb.ts";
-import type { WatchResponse } from "./gen/rpc_pb.ts";
+import type { WatchCreateRequest_FilterType as Filter, WatchResponse } from "./gen/rpc_pb.ts";
 
 /** What a watch yields. */
 export type WatchMessage =
@@ -16,6 +16,9 @@ export interface WatchStream extends AsyncGenerator<WatchMessage, void, undefine
   /** Asks how far the watch is. No answer comes while the server has not caught up. */
   readonly requestProgress: () => void;
 }
+
+/** Kinds of events that a watch can leave out, in etcd's numbers. */
+export const FILTERS: { readonly put: Filter; readonly delete: Filter } = { put: 0, delete: 1 };
 
 const INVALID_ARGUMENT = 3;
 const PERMISSION_DENIED = 7;

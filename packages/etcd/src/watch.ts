@@ -1,13 +1,14 @@
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { EtcdError } from "./errors.ts";
 import type { Event } from "./gen/kv_pb.ts";
-import { Watch, WatchCreateRequest_FilterType as Filter, type WatchRequestSchema } from "./gen/rpc_pb.ts";
+import type { WatchRequest } from "./gen/rpc_pb.ts";
 import { type KeyRange, rangeFields } from "./key-range.ts";
 import { MessageQueue } from "./message-queue.ts";
+import { openStream, type Transport } from "./rpc-transport.ts";
 import type { Clock } from "./runtime/clock.ts";
 import { WatchHub } from "./watch-hub.ts";
-import { canceledError, type WatchMessage, type WatchStream } from "./watch-message.ts";
+import { canceledError, FILTERS, type WatchMessage, type WatchStream } from "./watch-message.ts";
+import type { Init } from "./wire/codec.ts";
+import * as methods from "./wire/methods.ts";
 
 /** What to watch. */
 export interface WatchOptions {
@@ -26,18 +27,18 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
 }
 
-type Requests = MessageQueue<MessageInitShape<typeof WatchRequestSchema>>;
+type Requests = MessageQueue<Init<WatchRequest>>;
 
 /** Changes of keys. */
 export class WatchClient {
-  readonly #rpc: Client<typeof Watch>;
+  readonly #transport: Transport;
   /** Where watches share a stream. */
   readonly #hub: WatchHub | undefined;
 
   /** @param sharing whether watches may share a stream at all */
   constructor(transport: Transport, clock: Clock, sharing: boolean) {
-    this.#rpc = createClient(Watch, transport);
-    this.#hub = sharing ? new WatchHub(this.#rpc, clock) : undefined;
+    this.#transport = transport;
+    this.#hub = sharing ? new WatchHub(transport, clock) : undefined;
   }
 
   /** Ends the stream that watches share. */
@@ -52,7 +53,7 @@ export class WatchClient {
    */
   watch(keys: KeyRange, options: WatchOptions): WatchStream {
     const { startRevision = 0n, prevKv = false, without, shared = false, signal } = options;
-    const filters = without === undefined ? [] : [without === "put" ? Filter.NOPUT : Filter.NODELETE];
+    const filters = without === undefined ? [] : [FILTERS[without]];
     const create = { ...rangeFields(keys), startRevision, prevKv, filters, fragment: true };
     if (shared && this.#hub !== undefined) return this.#hub.watch(create, signal);
     const requests: Requests = new MessageQueue();
@@ -64,10 +65,8 @@ export class WatchClient {
 
   async *#messages(requests: Requests, signal: AbortSignal): AsyncGenerator<WatchMessage, void, undefined> {
     let pending: Event[] = [];
-    // Leaving the loop must end the stream, and Connect does not pass that on.
-    const left = new AbortController();
     try {
-      for await (const response of this.#rpc.watch(requests, { signal: AbortSignal.any([signal, left.signal]) })) {
+      for await (const response of openStream(this.#transport, methods.watch, requests, signal)) {
         if (response.canceled) throw canceledError(response);
         const revision = response.header?.revision ?? 0n;
         if (response.created) {
@@ -84,7 +83,6 @@ export class WatchClient {
       throw EtcdError.from(error);
     } finally {
       requests.end();
-      left.abort();
     }
     throw new EtcdError("unavailable", "the server ended the watch");
   }

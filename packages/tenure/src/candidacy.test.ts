@@ -1,14 +1,16 @@
 import { create } from "@bufbuild/protobuf";
-import { type EtcdClient, EtcdError, type Op, remove } from "@tenure/etcd";
+import { type EtcdClient, EtcdError, type Op, range, remove } from "@tenure/etcd";
 import { type KeyValue, KeyValueSchema, type TxnResponse, TxnResponseSchema } from "@tenure/etcd/rpc";
 import { ManualClock, seededRandom } from "@tenure/etcd/runtime";
 import { describe, expect, it, vi } from "vitest";
 import { Candidacy } from "./candidacy.ts";
+import { KeyListeners } from "./key-listeners.ts";
 import { Listeners } from "./listeners.ts";
 import type { SessionHold } from "./session-pool.ts";
 import { TenureError } from "./errors.ts";
 import { turn } from "./testing/turn.ts";
-import { type Snapshot, snapshotOf } from "./view.ts";
+import { TxnBatch } from "./txn-batch.ts";
+import { type Snapshot, snapshotOf, type ViewEntry } from "./view.ts";
 import type { ViewFeed } from "./view-feed.ts";
 
 /** Time that passes as soon as somebody waits for it. */
@@ -29,6 +31,7 @@ function kv(key: string, createRevision: bigint, lease = LEASE_ID): KeyValue {
 /** A candidacy whose surroundings are played by the test. */
 function setUp() {
   const changed = new Listeners<Snapshot>();
+  const standing = new KeyListeners();
   const refused = new Listeners<TenureError>();
   let snapshot: Snapshot | undefined;
   let answer: (response: TxnResponse) => void = () => undefined;
@@ -53,12 +56,17 @@ function setUp() {
   };
   const show = (kvs: readonly KeyValue[], revision: bigint): void => {
     if (snapshot !== undefined && revision <= snapshot.revision) return;
+    const before = snapshot;
     snapshot = snapshotOf(kvs, revision);
+    standing.tell(before, snapshot);
     changed.emit(snapshot);
   };
   const feed = {
     changed,
+    standing,
     refused,
+    readsEnough: false,
+    foreign: undefined as ViewEntry | undefined,
     get snapshot() {
       return snapshot;
     },
@@ -81,19 +89,22 @@ function setUp() {
   const hold = { session, release: vi.fn<() => void>(), retire: vi.fn<() => void>() };
   const clock = new HastyClock();
   const closing = new AbortController();
+  const surroundings = { kv: { txn: () => txn }, clock, random: seededRandom(1), closed: closing.signal };
+  const etcd = surroundings as unknown as EtcdClient;
   const candidacy = new Candidacy({
-    etcd: { kv: { txn: () => txn }, clock, random: seededRandom(1), closed: closing.signal } as unknown as EtcdClient,
+    etcd,
     prefix: "e/",
     feed: feed as unknown as ViewFeed,
     hold: hold as unknown as SessionHold,
     value: Buffer.from("v"),
+    batch: new TxnBatch(etcd),
   });
   const fail = (error: EtcdError): void => refuse(error);
   const respond = (kvs: readonly KeyValue[], revision: bigint, succeeded = true): void => {
     const range = { case: "responseRange" as const, value: { kvs: [...kvs] } };
     answer(create(TxnResponseSchema, { header: { revision }, succeeded, responses: [{ response: range }] }));
   };
-  return { candidacy, show, refused, respond, fail, session, sent, hold, clock, closing };
+  return { candidacy, feed, show, refused, respond, fail, session, sent, hold, clock, closing };
 }
 
 describe("Candidacy", () => {
@@ -128,6 +139,36 @@ describe("Candidacy", () => {
     show([kv(KEY, 7n), kv("e/2", 8n, 2n)], 9n);
     await elected;
     expect(candidacy.leads).toBe(true);
+  });
+
+  it("among a crowd reads its own key alone, and is elected by what the view shows", async () => {
+    const { candidacy, feed, show, respond, sent } = setUp();
+    feed.readsEnough = true;
+    const elected = candidacy.elected(undefined);
+    expect(sent[0]?.[1]).toEqual(range(KEY));
+    show([kv("e/1", 3n, 1n)], 6n);
+    respond([kv(KEY, 7n)], 7n);
+    await turn();
+    expect([candidacy.state.t, candidacy.snapshot?.revision]).toEqual(["queued", 6n]);
+    show([kv("e/1", 3n, 1n), kv(KEY, 7n)], 7n);
+    expect(candidacy.state.t).toBe("queued");
+    show([kv(KEY, 7n)], 8n);
+    await elected;
+    expect(candidacy.leads).toBe(true);
+  });
+
+  it("among a crowd is over when the view shows its key beside one that is no candidate's", async () => {
+    const { candidacy, feed, show, respond } = setUp();
+    feed.readsEnough = true;
+    const elected = candidacy.elected(undefined);
+    elected.catch(() => undefined);
+    respond([kv(KEY, 7n)], 7n);
+    await turn();
+    expect(candidacy.state.t).toBe("queued");
+    const shown = [kv("e/other", 3n, 0n), kv(KEY, 7n)];
+    [feed.foreign] = snapshotOf(shown, 7n).entries;
+    show(shown, 7n);
+    await expect(elected).rejects.toMatchObject({ code: "nested-election" });
   });
 
   it("that is left before the campaign's answer comes deletes the key that it put", async () => {

@@ -1,12 +1,12 @@
 import { EtcdError, type EtcdClient, keyBytes } from "@tenure/etcd";
-import type { KeyValue } from "@tenure/etcd/rpc";
 import { CandidateKey, type PutAnswer } from "./candidate-key.ts";
 import { abortedError, quoted, TenureError } from "./errors.ts";
 import { publishCandidacy } from "./events.ts";
 import { Listeners } from "./listeners.ts";
-import { isCandidate } from "./names.ts";
+import { foreignOf, nestedElection } from "./nested-election.ts";
 import type { SessionHold } from "./session-pool.ts";
 import { planTransfer, type TransferPlan, transferRequestKey } from "./transfer.ts";
+import type { TxnBatch } from "./txn-batch.ts";
 import { entryFor, leaderOf, type Snapshot } from "./view.ts";
 import type { ReadOffer, ViewFeed } from "./view-feed.ts";
 import { Retry } from "./wait.ts";
@@ -18,6 +18,8 @@ export interface CandidacyContext {
   readonly feed: ViewFeed;
   readonly hold: SessionHold;
   readonly value: Uint8Array;
+  /** What the transaction that puts the key travels with. */
+  readonly batch: TxnBatch;
 }
 
 /** A candidate's way, from left to right; each step but the last can be left out. */
@@ -57,15 +59,17 @@ export class Candidacy {
   #joined: Promise<void> = Promise.resolve();
   #nomination: Nomination | undefined;
   #left: Promise<void> | undefined;
+  /** Whether the view has yet to show who else has keys under the prefix. */
+  #foreignUnknown = false;
   readonly #ownKey: CandidateKey;
 
   constructor(context: CandidacyContext) {
-    const { etcd, prefix, feed, hold } = context;
+    const { etcd, prefix, feed, hold, batch } = context;
     this.#context = context;
-    this.#ownKey = new CandidateKey(etcd, prefix, hold.session);
+    this.#ownKey = new CandidateKey(etcd, prefix, hold.session, batch);
     this.#closeFeed = feed.open(hold.session.ttlMs, true);
     this.#stopListening = [
-      feed.changed.add((snapshot) => this.#seen(snapshot)),
+      feed.standing.add(this.key, (snapshot) => this.#seen(snapshot)),
       // Whoever cannot see the queue would hold it up: nobody leads while the first key's owner does not know it.
       feed.refused.add((error) => this.#refused(error)),
       hold.session.ended.add((error) => this.#sessionEnded(error)),
@@ -166,7 +170,7 @@ export class Candidacy {
 
   /** Deletes the key and gives the session back. Idempotent; resolves when the key is gone, or its lease given up. */
   leave(): Promise<void> {
-    this.stop(new TenureError("not-leader", "the candidacy was left"));
+    if (this.#state.t !== "over") this.stop(new TenureError("not-leader", "the candidacy was left"));
     this.#left ??= this.#leave();
     return this.#left;
   }
@@ -203,6 +207,11 @@ export class Candidacy {
     if (entry.createRevision !== state.createRevision || entry.leaseId !== this.leaseId) {
       return this.#over("leadership-lost", `the key ${this.key} was overwritten`);
     }
+    if (this.#foreignUnknown) {
+      this.#foreignUnknown = false;
+      const { prefix, feed } = this.#context;
+      if (feed.foreign !== undefined) return this.#setState({ t: "over", error: nestedElection(prefix, feed.foreign) });
+    }
     const first = leaderOf(snapshot) === entry;
     if (!first && state.t === "leading") return this.#over("leadership-lost", `${this.key} is not the first any more`);
     if (first && state.t === "queued" && this.#context.hold.session.proven) {
@@ -220,12 +229,13 @@ export class Candidacy {
     const { etcd, feed, hold, value } = this.#context;
     const retry = new Retry(etcd.clock, etcd.random, RETRY_BOUNDS);
     while (this.#state.t === "joining") {
-      const offer = feed.expectRead();
+      // The watch shows our key among a crowd: each of a thousand reading all of them would keep everybody waiting.
+      const offer = feed.readsEnough ? undefined : feed.expectRead();
       try {
-        const answer = await this.#ownKey.put(value);
+        const answer = await this.#ownKey.put(value, offer !== undefined);
         return this.#joinedWith(answer, offer);
       } catch (thrown) {
-        offer();
+        offer?.();
         if (thrown instanceof TenureError) throw thrown;
         const error = EtcdError.from(thrown);
         if (error.code === "not-found") {
@@ -237,19 +247,17 @@ export class Candidacy {
     }
   }
 
-  #joinedWith({ kvs, revision, clusterId, createRevision }: PutAnswer, offer: ReadOffer): void {
+  #joinedWith({ kvs, revision, clusterId, createRevision }: PutAnswer, offer: ReadOffer | undefined): void {
+    const { prefix } = this.#context;
     this.#setState({ t: "queued", createRevision, clusterId });
-    const foreign = kvs.find((kv) => this.#isForeign(kv));
-    offer(foreign === undefined ? kvs : undefined, revision);
-    if (foreign !== undefined) throw nestedElection(this.#context.prefix, foreign);
+    if (offer === undefined) this.#foreignUnknown = true;
+    else {
+      const foreign = foreignOf(prefix, kvs);
+      offer(foreign === undefined ? kvs : undefined, revision);
+      if (foreign !== undefined) throw nestedElection(prefix, foreign);
+    }
     // The watch may have shown our key before this answer came: then the offer was nothing new.
     this.#lookAgain();
-  }
-
-  #isForeign(kv: KeyValue): boolean {
-    const { prefix } = this.#context;
-    const key = Buffer.from(kv.key).toString();
-    return key !== transferRequestKey(prefix) && !isCandidate(prefix, key, kv.lease);
   }
 
   async #leave(): Promise<void> {
@@ -285,16 +293,6 @@ export class Candidacy {
     if (outcome === "key-gone") return new TenureError("leadership-lost", `the key ${this.key} was gone already`);
     return new TenureError("invalid-argument", `${quoted(key)} left the election meanwhile`);
   }
-}
-
-function nestedElection(prefix: string, kv: KeyValue): TenureError {
-  const key = Buffer.from(kv.key).toString();
-  const why = kv.lease === 0n ? "is on no lease" : "is no candidate's";
-  return new TenureError(
-    "nested-election",
-    `the key ${quoted(key)} under ${quoted(prefix)} ${why}: ` +
-      "choose a name that no other key starts with, or delete that key",
-  );
 }
 
 /** The bytes of a candidate's value. Throws `invalid-argument` above what etcd takes in one request. */

@@ -2,13 +2,14 @@ import { type Comparison, compare, EtcdError, type EtcdClient, type Op, put, ran
 import type { KeyValue, TxnResponse } from "@tenure/etcd/rpc";
 import { candidateKey } from "./names.ts";
 import type { Session } from "./session.ts";
+import { TRY_TIMEOUT_MS, type TxnBatch } from "./txn-batch.ts";
 import { entryFor, type Snapshot } from "./view.ts";
 import type { ViewFeed } from "./view-feed.ts";
 import { pause, Retry } from "./wait.ts";
 
 /** What the answer to the campaign's transaction shows. */
 export interface PutAnswer {
-  /** Every key under the prefix, ours among them. */
+  /** Every key under the prefix, or only ours. */
   readonly kvs: readonly KeyValue[];
   readonly revision: bigint;
   readonly clusterId: bigint;
@@ -18,8 +19,6 @@ export interface PutAnswer {
 /** What becomes of a transfer: the target leads, or nothing was done because it, or our own key, was gone. */
 export type HandOverOutcome = "done" | "target-gone" | "key-gone";
 
-/** Milliseconds for one try of a transaction; it is repeated when no answer came. */
-const TRY_TIMEOUT_MS = 2000;
 const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
 /** Tries to delete a key whose session lives on for others before the lease is given up. */
 const MAX_TRIES = 20;
@@ -35,15 +34,17 @@ export class CandidateKey {
   readonly #etcd: EtcdClient;
   readonly #prefix: string;
   readonly #session: Session;
+  readonly #batch: TxnBatch;
   /** The create revision of the key we put, once an answer told it. */
   #createRevision: bigint | undefined;
   /** Whether a put was sent whose outcome is not known. */
   #inDoubt = false;
 
-  constructor(etcd: EtcdClient, prefix: string, session: Session) {
+  constructor(etcd: EtcdClient, prefix: string, session: Session, batch: TxnBatch) {
     this.#etcd = etcd;
     this.#prefix = prefix;
     this.#session = session;
+    this.#batch = batch;
     this.key = candidateKey(prefix, session.leaseId);
   }
 
@@ -59,10 +60,11 @@ export class CandidateKey {
    * Puts the key and reads the election in one transaction; one try. A key that is there already, and cannot be from an
    * earlier try of ours, is another's doing, and leads for nobody: it is deleted first.
    *
+   * @param readsAll whether every key under the prefix is read, or only ours
    * @throws EtcdError when there is no answer, or a refusal
    */
-  async put(value: Uint8Array): Promise<PutAnswer> {
-    const answer = await this.#commitPut(value);
+  async put(value: Uint8Array, readsAll: boolean): Promise<PutAnswer> {
+    const answer = await this.#commitPut(value, readsAll ? range({ prefix: this.#prefix }) : range(this.key));
     const kvs = rangeOf(answer);
     const own = kvs.find((kv) => Buffer.from(kv.key).toString() === this.key);
     if (own === undefined) throw new EtcdError("internal", "etcd's answer to the campaign does not hold our key");
@@ -75,13 +77,14 @@ export class CandidateKey {
     return { kvs, revision, clusterId, createRevision: own.createRevision };
   }
 
-  async #commitPut(value: Uint8Array): Promise<TxnResponse> {
+  async #commitPut(value: Uint8Array, look: Op): Promise<TxnResponse> {
+    const guards = [compare.createRevision(this.key, "=", 0n)];
+    const success = [put(this.key, value, { leaseId: this.#session.leaseId }), look];
     try {
-      return await this.#commit(
-        [compare.createRevision(this.key, "=", 0n)],
-        [put(this.key, value, { leaseId: this.#session.leaseId }), range({ prefix: this.#prefix })],
-        [range({ prefix: this.#prefix })],
-      );
+      // A repetition travels alone: what became of the first try is not known.
+      if (this.#inDoubt) return await this.#commit(guards, success, [look]);
+      const bytes = this.#prefix.length + value.byteLength;
+      return await this.#batch.commit({ prefix: this.#prefix, guards, success, failure: [look], bytes });
     } catch (error) {
       this.#inDoubt ||= EtcdError.from(error).mayHaveApplied;
       throw error;

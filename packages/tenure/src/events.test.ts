@@ -21,6 +21,7 @@ const CHANNELS = [
   "tenure:watch:moved",
   "tenure:watch:broken",
   "tenure:leader:changed",
+  "tenure:candidates:changed",
 ];
 
 /** What was published since it was taken last, in order. */
@@ -100,20 +101,23 @@ describe("a view tells", () => {
     return store;
   }
 
-  it("of its watch, and of each change of leader but no other change", async () => {
+  it("of its watch, of each change of leader, and of how many stand, but of no other change", async () => {
     const store = await live();
     expect(taken()).toEqual([
       ["watch:opened", { prefix }],
       ["watch:created", { prefix, revision: 5n }],
       ["leader:changed", { prefix, key: "e/1", token: 3n, revision: 5n }],
+      ["candidates:changed", { prefix, candidates: 1, revision: 5n }],
     ]);
     await store.watch.events(6n, putAt(6n, "e/2"));
-    expect(taken()).toEqual([]);
+    expect(taken()).toEqual([["candidates:changed", { prefix, candidates: 2, revision: 6n }]]);
     await store.watch.events(7n, deleteAt(7n, "e/1"));
     await store.watch.events(8n, deleteAt(8n, "e/2"));
     expect(taken()).toEqual([
       ["leader:changed", { prefix, key: "e/2", token: 6n, revision: 7n }],
+      ["candidates:changed", { prefix, candidates: 1, revision: 7n }],
       ["leader:changed", { prefix, key: null, token: null, revision: 8n }],
+      ["candidates:changed", { prefix, candidates: 0, revision: 8n }],
     ]);
   });
 

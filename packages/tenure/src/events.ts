@@ -117,6 +117,16 @@ export interface LeaderChangedEvent {
   readonly revision: bigint;
 }
 
+/** Published on `tenure:candidates:changed` when a view shows more or fewer candidates, or the first ones it sees. */
+export interface CandidatesChangedEvent {
+  /** Where the election's keys are: namespace, name and a slash. */
+  readonly prefix: string;
+  /** How many there are, the leader included. */
+  readonly candidates: number;
+  /** The store's revision at which this is so. */
+  readonly revision: bigint;
+}
+
 const sessionGranted = channel("tenure:session:granted");
 const sessionDoubted = channel("tenure:session:doubted");
 const sessionCleared = channel("tenure:session:cleared");
@@ -132,6 +142,7 @@ const candidateQueued = channel("tenure:candidate:queued");
 const termElected = channel("tenure:term:elected");
 const termEnded = channel("tenure:term:ended");
 const leaderChanged = channel("tenure:leader:changed");
+const candidatesChanged = channel("tenure:candidates:changed");
 
 /** What is published of a session. */
 interface OfSession {
@@ -221,4 +232,11 @@ export function publishLeader(prefix: string, before: Snapshot | undefined, next
   }
   const { key = null, createRevision: token = null } = leader ?? {};
   leaderChanged.publish({ prefix, key, token, revision: next.revision } satisfies LeaderChangedEvent);
+}
+
+/** Publishes how many candidates a snapshot has, unless the snapshot before had as many. */
+export function publishCandidates(prefix: string, before: Snapshot | undefined, next: Snapshot): void {
+  if (!candidatesChanged.hasSubscribers || before?.entries.length === next.entries.length) return;
+  const event = { prefix, candidates: next.entries.length, revision: next.revision };
+  candidatesChanged.publish(event satisfies CandidatesChangedEvent);
 }

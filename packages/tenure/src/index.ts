@@ -21,6 +21,7 @@ export type { LeaseGuard } from "./guard/guard-link.ts";
 export type { GuardLostEvent } from "./guard/guard-lost.ts";
 export type {
   CandidateEvent,
+  CandidatesChangedEvent,
   KeepAliveAnsweredEvent,
   KeepAliveSentEvent,
   KeepAliveSilentEvent,

@@ -8,6 +8,11 @@ export class Listeners<T> {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Whether nobody listens. */
+  get idle(): boolean {
+    return this.#listeners.size === 0;
+  }
+
   emit(value: T): void {
     // A copy: a listener may take itself or others off, and those are not called any more.
     for (const listener of Array.from(this.#listeners)) {

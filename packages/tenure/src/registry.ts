@@ -3,14 +3,23 @@ import type { EtcdClient } from "@tenure/etcd";
 import { Candidacy, type CandidacyState } from "./candidacy.ts";
 import { abortedError, TenureError } from "./errors.ts";
 import type { LeaseGuard } from "./guard/guard-link.ts";
+import { ReadBatch } from "./read-batch.ts";
 import { SessionPool } from "./session-pool.ts";
+import { TxnBatch } from "./txn-batch.ts";
 import { ViewFeed } from "./view-feed.ts";
+
+/** So many views may be idle. */
+const FEEDS_KEPT = 16;
 
 /** What the elections of one client share: views, sessions, and who is a candidate where. */
 export class ElectionRegistry {
   readonly #etcd: EtcdClient;
   readonly #sessions: SessionPool;
+  readonly #batch: TxnBatch;
+  readonly #reads: ReadBatch;
   readonly #feeds = new Map<string, ViewFeed>();
+  /** How many there are when it is time to look for some that can go. */
+  #sweepAt = FEEDS_KEPT;
   /** By TTL and prefix: one session has one key in an election, so two candidacies would share it. */
   readonly #candidacies = new Map<string, Place>();
   readonly #background = new Set<Promise<void>>();
@@ -21,6 +30,8 @@ export class ElectionRegistry {
     this.#etcd = etcd;
     // One for each campaign that waits, so many are no leak.
     setMaxListeners(0, this.#closing.signal, etcd.closed);
+    this.#batch = new TxnBatch(etcd);
+    this.#reads = new ReadBatch(etcd);
     this.#sessions = new SessionPool(etcd, (work) => this.inBackground(work), guard);
     // The client underneath may be closed by itself.
     etcd.closed.addEventListener("abort", () => void this.close(), { once: true });
@@ -35,10 +46,16 @@ export class ElectionRegistry {
   feed(prefix: string): ViewFeed {
     const known = this.#feeds.get(prefix);
     if (known !== undefined) return known;
-    for (const [other, feed] of this.#feeds) if (feed.idle) this.#feeds.delete(other);
-    const feed = new ViewFeed(this.#etcd, prefix);
+    if (this.#feeds.size >= this.#sweepAt) this.#sweep();
+    const feed = new ViewFeed(this.#etcd, prefix, this.#reads);
     this.#feeds.set(prefix, feed);
     return feed;
+  }
+
+  /** Forgets views that nobody looks at. Not with each new one, as there may be thousands. */
+  #sweep(): void {
+    for (const [prefix, feed] of this.#feeds) if (feed.idle) this.#feeds.delete(prefix);
+    this.#sweepAt = Math.max(FEEDS_KEPT, 2 * this.#feeds.size);
   }
 
   /** Whether a key on this lease is one of this client's candidates. */
@@ -80,6 +97,7 @@ export class ElectionRegistry {
       feed: this.feed(prefix),
       hold,
       value,
+      batch: this.#batch,
     });
     place.occupy(candidacy);
     return candidacy;

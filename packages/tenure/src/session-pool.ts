@@ -2,7 +2,7 @@ import { EtcdError, type EtcdClient } from "@tenure/etcd";
 import { abortedError } from "./errors.ts";
 import type { LeaseGuard } from "./guard/guard-link.ts";
 import { grantSession, type Session } from "./session.ts";
-import { Retry } from "./wait.ts";
+import { pause, Retry } from "./wait.ts";
 
 /** One user's hold on a shared session. */
 export interface SessionHold {
@@ -15,6 +15,8 @@ export interface SessionHold {
 
 interface Shared {
   readonly granted: Promise<Session>;
+  /** Once it is there, for those who need not wait. */
+  session: Session | undefined;
   readonly cancelGrant: AbortController;
   users: number;
 }
@@ -56,7 +58,7 @@ export class SessionPool {
     shared.users++;
     const release = once(() => this.#release(ttlMs, shared));
     try {
-      const session = await unlessAborted(shared.granted, signal);
+      const session = shared.session ?? (await unlessAborted(shared.granted, signal));
       return { session, release, retire: () => this.#retire(ttlMs, shared) };
     } catch (error) {
       release();
@@ -67,10 +69,11 @@ export class SessionPool {
   #grant(ttlMs: number): Shared {
     const cancelGrant = new AbortController();
     const granted = grantSession(this.#etcd, ttlMs, cancelGrant.signal);
-    const shared: Shared = { granted, cancelGrant, users: 0 };
+    const shared: Shared = { granted, session: undefined, cancelGrant, users: 0 };
     this.#shared.set(ttlMs, shared);
     granted.then(
       (session) => {
+        shared.session = session;
         this.#live.add(session);
         this.#guard?.lease(session.leaseId, session.ttlMs);
         const ended = (): void => {
@@ -102,7 +105,7 @@ export class SessionPool {
   #release(ttlMs: number, shared: Shared): void {
     if (--shared.users > 0) return;
     this.#retire(ttlMs, shared);
-    shared.cancelGrant.abort();
+    if (shared.session === undefined) shared.cancelGrant.abort();
     this.#inBackground(this.#giveBack(shared, ttlMs));
   }
 
@@ -112,6 +115,8 @@ export class SessionPool {
     // A session that ended runs out by itself: revoking its lease would take the margin to stop in from its user.
     if (session === undefined || session.error !== undefined) return;
     session.end("closed", "the session was given back");
+    // In another turn: in this one somebody may be elected by the same event, whose work goes first.
+    await pause(this.#etcd.clock, 0, this.#etcd.closed);
     await this.#revoke(session.leaseId, ttlMs);
     this.#guard?.released(session.leaseId);
   }

@@ -84,7 +84,7 @@ export class Session {
 
   /** Whether the lease certainly lives at this instant. */
   get proven(): boolean {
-    return this.#state.t === "live" && this.#state.doubtSince === undefined && !this.#stalled && !this.overdue;
+    return this.#state.t === "live" && this.#state.doubtSince === undefined && this.#intactAt(this.#etcd.clock.now());
   }
 
   /** Whether the deadline has passed, as it has for a session that ended. In doubt it may still be ahead. */
@@ -145,8 +145,13 @@ export class Session {
   }
 
   /** Whether nothing ran here for longer than the margin, whatever the reason: half of it is the usual. */
-  get #stalled(): boolean {
-    return this.#etcd.clock.now() - this.#beatAt > marginMs(this.ttlMs);
+  #stalledAt(now: number): boolean {
+    return now - this.#beatAt > marginMs(this.ttlMs);
+  }
+
+  /** By one look at the clock, which takes some microseconds, neither stalled nor overdue. */
+  #intactAt(now: number): boolean {
+    return this.#state.t === "live" && !this.#stalledAt(now) && now < this.#state.provenUntil;
   }
 
   #armBeat(): void {
@@ -159,10 +164,11 @@ export class Session {
   /** Looks at the clock: a stall puts the lease in doubt, and the deadline may have passed meanwhile. */
   #beat(): void {
     if (this.#state.t === "ended") return;
-    if (this.overdue) return this.#expire();
-    const stalled = this.#stalled;
+    const now = this.#etcd.clock.now();
+    if (now >= this.#state.provenUntil) return this.#expire();
+    const stalled = this.#stalledAt(now);
     const beforeStall = this.#beatAt;
-    this.#beatAt = this.#etcd.clock.now();
+    this.#beatAt = now;
     if (!stalled) return;
     publishSessionDoubted(this, this.#beatAt - beforeStall);
     this.#setState({ ...this.#state, doubtSince: this.#beatAt });

@@ -125,7 +125,7 @@ export class Term implements AsyncDisposable {
       const operation = put(this.key, bytes, { leaseId: this.leaseId });
       const txn = this.#etcd.kv
         .txn()
-        .if(...this.guard())
+        .if(...this.#comparisons())
         .success(operation);
       const { succeeded } = await txn.commit(options);
       if (!succeeded) {
@@ -164,7 +164,9 @@ export class Term implements AsyncDisposable {
    * {@link resign}, so nobody else is promoted while work is still being stopped. Idempotent.
    */
   stop(): void {
-    this.#candidacy.stop(new TenureError("not-leader", "the term was resigned"));
+    // An error that nobody would see costs time before the key goes.
+    if (this.#candidacy.state.t !== "over")
+      this.#candidacy.stop(new TenureError("not-leader", "the term was resigned"));
   }
 
   /**
@@ -219,11 +221,7 @@ export class Term implements AsyncDisposable {
 
   /** Comparisons that hold only while this term does: put them into the `if` of a transaction that writes as leader. */
   guard(): Comparison[] {
-    const comparisons = [
-      compare.createRevision(this.key, "=", this.token),
-      // Shows a foreign overwrite, which keeps the create revision.
-      compare.lease(this.key, "=", this.leaseId),
-    ];
+    const comparisons = this.#comparisons();
     return markGuard(comparisons, () => {
       this.#candidacy.stop(new TenureError("leadership-lost", `${this.key} is gone, as a guarded transaction found`));
     });
@@ -231,6 +229,14 @@ export class Term implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.resign();
+  }
+
+  #comparisons(): Comparison[] {
+    return [
+      compare.createRevision(this.key, "=", this.token),
+      // Shows a foreign overwrite, which keeps the create revision.
+      compare.lease(this.key, "=", this.leaseId),
+    ];
   }
 
   #assertHeld(): void {

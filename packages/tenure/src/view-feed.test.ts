@@ -18,6 +18,7 @@ describe("a view that opens", () => {
     const store = new FakeElectionStore();
     store.feed.open(TTL_MS, true);
     const offer = store.feed.expectRead();
+    await turn();
     await store.watch.created(5n);
     offer([kvOf("e/1", 5n)], 5n);
     await turn();
@@ -63,6 +64,7 @@ describe("a view that opens", () => {
       const store = new FakeElectionStore();
       store.feed.open(TTL_MS, true);
       const offer = store.feed.expectRead();
+      await turn();
       await store.watch.created(5n);
       expect(store.reads).toHaveLength(0);
       offer(old, 4n);

@@ -2,6 +2,7 @@ import { EtcdError, type EtcdClient } from "@tenure/etcd";
 import type { Event, KeyValue } from "@tenure/etcd/rpc";
 import { TenureError } from "./errors.ts";
 import {
+  publishCandidates,
   publishLeader,
   publishWatchBroken,
   publishWatchCreated,
@@ -9,9 +10,12 @@ import {
   publishWatchOpened,
   type WatchMove,
 } from "./events.ts";
+import { KeyListeners } from "./key-listeners.ts";
 import { LagAlarm } from "./lag-alarm.ts";
 import { DEFAULT_TTL_MS, keepAliveTimeoutMs } from "./lease-timing.ts";
 import { Listeners } from "./listeners.ts";
+import { foreignIn, type KeyOnLease } from "./nested-election.ts";
+import { ReadBatch } from "./read-batch.ts";
 import { transferRequestKey } from "./transfer.ts";
 import { following, type Snapshot, snapshotOf } from "./view.ts";
 import { Retry } from "./wait.ts";
@@ -33,8 +37,12 @@ export type ReadOffer = (kvs?: readonly KeyValue[], revision?: bigint) => void;
 
 const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
 const EVENT_PUT = 0;
-/** Milliseconds for one try of a read; it is repeated when no answer came. */
-const READ_TIMEOUT_MS = 2000;
+/** From so many candidates on, not each of them reads all. */
+const CROWD = 16;
+/** Why a watch ends in the usual way: made once, as there may be thousands. */
+const NOBODY_LOOKS = new TenureError("aborted", "nobody looks at the election any more");
+const CLOSED = new AbortController();
+CLOSED.abort(NOBODY_LOOKS);
 
 /**
  * Keeps the snapshot of one election current with one watch of its prefix.
@@ -51,16 +59,20 @@ const READ_TIMEOUT_MS = 2000;
 export class ViewFeed {
   /** Each new snapshot, in order, one for each revision while the watch is live. */
   readonly changed: Listeners<Snapshot> = new Listeners();
+  /** Those of them that may change how one key stands; told before {@link changed} is. */
+  readonly standing: KeyListeners = new KeyListeners();
   /** The store refuses to show the election to us; the feed goes on trying. */
   readonly refused: Listeners<TenureError> = new Listeners();
   /** A key that asks the leader for a transfer was put; it is no part of the view. */
   readonly requested: Listeners<KeyValue> = new Listeners();
   readonly #etcd: EtcdClient;
   readonly #prefix: string;
+  readonly #batch: ReadBatch;
   /** The key of such requests. */
   readonly #requestKey: Buffer;
   #state: State = { t: "closed" };
   #snapshot: Snapshot | undefined;
+  #foreign: KeyOnLease | undefined;
   /** TTLs of those who look, for whom the watch must not be silent for long. */
   readonly #users: number[] = [];
   /** Counts the lineages seen: a read from before a change is worth nothing. */
@@ -68,23 +80,39 @@ export class ViewFeed {
   /** Gives up the watch that is open, so that another one is opened. */
   #moveWatch: (reason: EtcdError, why: WatchMove) => void = () => undefined;
   #stopListening: () => void = () => undefined;
+  #stopWaiting: () => void = () => undefined;
   /** Reads under way, by us or by a campaign, whose answer will be offered. */
   #reads = 0;
   /** Reads that had to be repeated for the present watch: one is usual, more say that something else is wrong. */
   #rereads = 0;
-  #closing = new AbortController();
-  /** Fires when nobody looks any more, or the client is closed. */
-  #ending: AbortSignal = this.#closing.signal;
+  /** Aborts when nobody looks any more, or the client is closed. */
+  #closing: AbortController = CLOSED;
 
-  constructor(etcd: EtcdClient, prefix: string) {
+  /** @param batch what its reads travel with */
+  constructor(etcd: EtcdClient, prefix: string, batch: ReadBatch = new ReadBatch(etcd)) {
     this.#etcd = etcd;
     this.#prefix = prefix;
+    this.#batch = batch;
     this.#requestKey = Buffer.from(transferRequestKey(prefix));
   }
 
   /** The newest snapshot; undefined until the first read was answered. Never goes back. */
   get snapshot(): Snapshot | undefined {
     return this.#snapshot;
+  }
+
+  /** A key that is no candidate's in the newest snapshot. */
+  get foreign(): KeyOnLease | undefined {
+    return this.#foreign;
+  }
+
+  /**
+   * Whether whoever joins can wait for what the feed shows: enough reads are under way, or it shows so large an
+   * election already that one more costs more than the wait.
+   */
+  get readsEnough(): boolean {
+    const crowded = this.#snapshot !== undefined && this.#snapshot.entries.length >= CROWD;
+    return this.#reads >= CROWD || (this.#state.t === "live" && crowded);
   }
 
   /** Whether nobody looks. */
@@ -101,9 +129,10 @@ export class ViewFeed {
   open(ttlMs: number = DEFAULT_TTL_MS, readComing = false): () => void {
     this.#users.push(ttlMs);
     if (this.#users.length === 1) {
-      this.#closing = new AbortController();
-      const signal = AbortSignal.any([this.#closing.signal, this.#etcd.closed]);
-      this.#ending = signal;
+      const closing = new AbortController();
+      const { signal } = closing;
+      this.#closing = closing;
+      this.#stopWaiting = this.#etcd.onClosed((reason) => closing.abort(reason));
       // What was seen before may be long past.
       this.#snapshot = undefined;
       this.#stopListening = this.#etcd.lineage.onChanged(() => this.#startAnew());
@@ -118,7 +147,8 @@ export class ViewFeed {
       if (this.#users.length > 0) return;
       this.#setState({ t: "closed" });
       this.#stopListening();
-      this.#closing.abort();
+      this.#stopWaiting();
+      this.#closing.abort(NOBODY_LOOKS);
     };
   }
 
@@ -149,7 +179,11 @@ export class ViewFeed {
   #advance(snapshot: Snapshot): void {
     if (this.#snapshot !== undefined && snapshot.revision <= this.#snapshot.revision) return;
     publishLeader(this.#prefix, this.#snapshot, snapshot);
+    publishCandidates(this.#prefix, this.#snapshot, snapshot);
+    const before = this.#snapshot;
     this.#snapshot = snapshot;
+    this.#foreign = foreignIn(this.#prefix, snapshot, this.#foreign);
+    this.standing.tell(before, snapshot);
     this.changed.emit(snapshot);
   }
 
@@ -160,7 +194,9 @@ export class ViewFeed {
       const { early } = this.#state;
       this.#setState({ t: "live" });
       this.#apply(early);
-    } else if (this.#reads === 0 && !this.#ending.aborted) void this.#read(this.#ending, this.#rereads++ > 0);
+    } else if (this.#reads === 0 && !this.#closing.signal.aborted) {
+      void this.#read(this.#closing.signal, this.#rereads++ > 0);
+    }
   }
 
   #apply(events: readonly Event[]): void {
@@ -182,20 +218,23 @@ export class ViewFeed {
     while (!signal.aborted) {
       this.#setState({ t: "opening", createdAt: undefined, early: [] });
       const error = await this.#watch(signal, () => retry.reset());
-      if (!signal.aborted) this.#report(error);
+      if (signal.aborted) return;
+      this.#report(error);
       await retry.pause(signal);
     }
   }
 
   /** One watch, from its opening to its end; resolves with what ended it. */
   async #watch(closing: AbortSignal, onCreated: () => void): Promise<EtcdError> {
-    const moved = new AbortController();
-    const signal = AbortSignal.any([closing, moved.signal]);
+    const ending = new AbortController();
+    const { signal } = ending;
+    const onClosing = (): void => ending.abort(closing.reason);
+    closing.addEventListener("abort", onClosing);
     const stream = this.#etcd.watch.watch({ prefix: this.#prefix }, { signal, shared: true });
     publishWatchOpened(this.#prefix);
     this.#moveWatch = (reason, why) => {
       if (!signal.aborted) publishWatchMoved(this.#prefix, why);
-      moved.abort(reason);
+      ending.abort(reason);
     };
     const alarm = new LagAlarm(this.#etcd, stream, () => this.#silenceMs, this.#moveWatch);
     try {
@@ -217,6 +256,7 @@ export class ViewFeed {
       return error;
     } finally {
       this.#moveWatch = () => undefined;
+      closing.removeEventListener("abort", onClosing);
       alarm.stop();
     }
   }
@@ -247,10 +287,9 @@ export class ViewFeed {
     if (slowly) await retry.pause(signal);
     while (!signal.aborted) {
       try {
-        const options = { signal, timeoutMs: READ_TIMEOUT_MS };
-        const { kvs, header } = await this.#etcd.kv.range({ prefix: this.#prefix }, options);
+        const { kvs, revision } = await this.#batch.read(this.#prefix, signal);
         if (signal.aborted) break;
-        return answered(kvs, header?.revision);
+        return answered(kvs, revision);
       } catch (error) {
         if (!signal.aborted) this.#report(EtcdError.from(error));
         await retry.pause(signal);

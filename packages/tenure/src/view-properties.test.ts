@@ -14,7 +14,7 @@ import {
   STORE_KEYS,
   type StoreHistory,
 } from "./testing/store-history.ts";
-import { entryFor, following, leaderOf, type Snapshot, snapshotOf, type ViewEntry } from "./view.ts";
+import { entryFor, following as eachFollowing, leaderOf, type Snapshot, snapshotOf, type ViewEntry } from "./view.ts";
 
 const runs = propertyRuns(200);
 
@@ -25,6 +25,11 @@ const someMessages = fc.array(fc.record({ fresh: fc.nat(4), again: fc.array(fc.n
   maxLength: 12,
   size: "max",
 });
+
+/** All snapshots that follow, at once. */
+function following(snapshot: Snapshot, events: readonly Event[]): Snapshot[] {
+  return [...eachFollowing(snapshot, events)];
+}
 
 function describeEntry({ key, value, createRevision, modRevision, leaseId }: ViewEntry): string {
   return `${key}@${createRevision}/${modRevision}=${Buffer.from(value).toString()} on ${leaseId}`;

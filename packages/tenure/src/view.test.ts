@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Event, EventSchema, type KeyValue, KeyValueSchema } from "@tenure/etcd/rpc";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { entryFor, following, leaderOf, type Snapshot, snapshotOf } from "./view.ts";
+import { entryFor, following as eachFollowing, leaderOf, type Snapshot, snapshotOf } from "./view.ts";
 
 const PUT = 0;
 const DELETE = 1;
@@ -19,6 +19,11 @@ function putOf(kv: KeyValue): Event {
 /** As etcd sends it: only the key and the revision of the deletion. */
 function deleteOf(key: string, modRevision: bigint): Event {
   return create(EventSchema, { type: DELETE, kv: { key: Buffer.from(key), modRevision } });
+}
+
+/** All snapshots that follow, at once. */
+function following(snapshot: Snapshot, events: readonly Event[]): Snapshot[] {
+  return [...eachFollowing(snapshot, events)];
 }
 
 /** A snapshot in short. */
@@ -166,6 +171,20 @@ describe("a snapshot", () => {
     const before = snapshotOf([kvOf("e/1", 2n)], 2n);
     following(before, [deleteOf("e/1", 3n), putOf(kvOf("e/2", 4n))]);
     expect(shown(before)).toBe("2: e/1@2/2=");
+  });
+
+  it("among many is searched as it was, and what follows from it as it is", () => {
+    const many = Array.from({ length: 20 }, (_, index) => kvOf(`e/${index}`, BigInt(index + 1)));
+    const before = snapshotOf(many, 20n);
+    const [middle, after] = following(before, [deleteOf("e/0", 21n), putOf(kvOf("e/new", 22n))]);
+    const found = [before, middle, after].map((snapshot) =>
+      ["e/0", "e/19", "e/new"].map((key) => snapshot && entryFor(snapshot, key)?.createRevision),
+    );
+    expect(found).toEqual([
+      [1n, 20n, undefined],
+      [undefined, 20n, undefined],
+      [undefined, 20n, 22n],
+    ]);
   });
 });
 

@@ -15,13 +15,15 @@ export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
 }
 
 /** Waits until `done` settles or the time is over, whichever comes first. Never throws. */
-export async function settledWithin(clock: Clock, done: Promise<unknown>, limitMs: number): Promise<void> {
-  const over = new AbortController();
-  const settled = done.then(
-    () => over.abort(),
-    () => over.abort(),
-  );
-  await Promise.race([settled, pause(clock, limitMs, over.signal)]);
+export function settledWithin(clock: Clock, done: Promise<unknown>, limitMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      cancelTimer();
+      resolve();
+    };
+    const cancelTimer = clock.after(limitMs, resolve);
+    done.then(finish, finish);
+  });
 }
 
 /** Growing pauses between the attempts of one thing. */

@@ -1,7 +1,7 @@
 // What `npm run differential` starts, with its options as JSON.
 import { readFileSync } from "node:fs";
 import { type DifferentialOptions, runDifferential } from "./main.ts";
-import { readScript } from "./operation.ts";
+import { readScript, serversOf } from "./operation.ts";
 
 interface CommandOptions extends Pick<DifferentialOptions, "etcd" | "seed" | "withExpiries"> {
   readonly version: string;
@@ -16,7 +16,8 @@ const tell = (line: string): void => void process.stderr.write(`${line}\n`);
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2] ?? "") as CommandOptions;
   const { etcd, seed, withExpiries, version, json, operations = Infinity, minutes = Infinity, replay } = options;
-  const script = replay === undefined ? {} : { script: readScript(readFileSync(replay, "utf8")) };
+  const text = replay === undefined ? undefined : readFileSync(replay, "utf8");
+  const script = text === undefined ? {} : { script: readScript(text), servers: serversOf(text) };
   const report = {
     version,
     ...(await runDifferential({ etcd, seed, withExpiries, operations, minutes, tell, ...script })),

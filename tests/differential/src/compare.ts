@@ -12,6 +12,8 @@ export interface Difference {
 const unordered: Readonly<Record<string, string>> = {
   "Lease.LeaseTimeToLive": "keys",
   "Lease.LeaseLeases": "leases",
+  "Maintenance.Alarm": "alarms",
+  "Maintenance.Status": "errors",
 };
 /** Seconds by which the time left of a lease may differ: both round. */
 const ttlTolerance = 2;

@@ -1,9 +1,10 @@
 import { create, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
-import { startEmbed } from "@tenure/embed";
+import { type JwtOptions, startEmbed } from "@tenure/embed";
 import { Auth, type AuthenticateResponse, type AuthStatusResponse, KV, Lease } from "@tenure/etcd/rpc";
 import type { AuthRoleListResponse, AuthUserListResponse, LeaseLeasesResponse, PutResponse } from "@tenure/etcd/rpc";
 import { seededRandom } from "@tenure/etcd/runtime";
 import { Connection } from "./connection.ts";
+import type { EtcdProcess } from "./etcd-process.ts";
 import { rootPassword } from "./generate-auth.ts";
 import { type Start, Subject } from "./subject.ts";
 
@@ -16,10 +17,26 @@ export interface EmptyPair extends AsyncDisposable {
 const limitMs = 10_000;
 
 /** Empties etcd and starts an embedded server beside it, whose revisions begin where etcd's are. */
-export async function startEmpty(etcdEndpoint: string): Promise<EmptyPair> {
-  const start = await onConnection(etcdEndpoint, emptied);
+export async function startEmpty(etcdEndpoint: string, jwt?: JwtOptions): Promise<EmptyPair> {
+  return startBeside(etcdEndpoint, await onConnection(etcdEndpoint, emptied), jwt);
+}
+
+/** Starts an embedded server beside an etcd without any history, which ends with it. */
+export async function startFresh(etcd: EtcdProcess): Promise<EmptyPair> {
+  const pair = await startBeside(etcd.endpoint, { firstRevision: 1n, firstAuthRevision: 1n }).catch(async (error) => {
+    await etcd.stop();
+    throw error;
+  });
+  const close = async (): Promise<void> => {
+    await pair[Symbol.asyncDispose]();
+    await etcd.stop();
+  };
+  return { ...pair, [Symbol.asyncDispose]: close };
+}
+
+async function startBeside(etcdEndpoint: string, start: Start, jwt?: JwtOptions): Promise<EmptyPair> {
   // The same revisions, so that requests have the same size.
-  const server = await startEmbed({ firstRevision: start.firstRevision, random: seededRandom(1) });
+  const server = await startEmbed({ firstRevision: start.firstRevision, random: seededRandom(1), jwt });
   const firstAuthRevision = await onConnection(server.endpoint, authRevision);
   const embed = new Subject(server.endpoint, { ...start, firstAuthRevision });
   const etcd = new Subject(etcdEndpoint, start);

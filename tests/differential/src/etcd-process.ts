@@ -18,10 +18,10 @@ const endTimeoutMs = 500;
 const attempts = 5;
 
 /** Starts an etcd with an empty store and waits until it serves. */
-export async function startEtcd(binary: string): Promise<EtcdProcess> {
+export async function startEtcd(binary: string, moreFlags: readonly string[] = []): Promise<EtcdProcess> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await startOnce(binary);
+      return await startOnce(binary, moreFlags);
     } catch (error) {
       // Between our look and its bind another process may take the port.
       if (attempt === attempts || !/address already in use/.test(String(error))) throw error;
@@ -29,7 +29,7 @@ export async function startEtcd(binary: string): Promise<EtcdProcess> {
   }
 }
 
-async function startOnce(binary: string): Promise<EtcdProcess> {
+async function startOnce(binary: string, moreFlags: readonly string[]): Promise<EtcdProcess> {
   const dir = await mkdtemp(join(tmpdir(), "tenure-differential-"));
   const [client, peer] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
   const flags = [
@@ -44,6 +44,7 @@ async function startOnce(binary: string): Promise<EtcdProcess> {
     "--unsafe-no-fsync",
     // Its hashes of passwords take 70 ms otherwise.
     "--bcrypt-cost=4",
+    ...moreFlags,
   ];
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^ETCD(CTL)?_/.test(name)));
   const child = launch(binary, flags, { env });

@@ -33,6 +33,54 @@ export function authOperation(pools: Pools): Operation {
   return hasInvertedRange(operation) ? authOperation(pools) : operation;
 }
 
+/** Calls of the Auth service that change nothing. */
+const reads = /^Auth\.(Authenticate|UserGet|UserList|RoleGet|RoleList|AuthStatus)$/;
+
+/**
+ * Some steps where tokens are signed: each change of users or roles makes those of before useless, so most of the time
+ * everybody signs in again. Others come from nobody who signed in.
+ */
+export function jwtOperations(pools: Pools): Operation[] {
+  const { chance } = pools;
+  if (chance.happens(0.15)) return [signOperation(pools)];
+  const operation = authOperation(pools);
+  const changes = "call" in operation && operation.call.startsWith("Auth.") && !reads.test(operation.call);
+  if (!changes || chance.happens(0.2)) return [operation];
+  return [operation, signIn("root", rootPassword), ...["u1", "u2", "u3"].map((name) => signIn(name, "p1")), status()];
+}
+
+/** What tells the revision of the auth store. */
+export function status(): Operation {
+  return { ...call("AuthStatus", {}), by: "token:root" } as Operation;
+}
+
+/** A token that is perhaps a good one. */
+function signOperation({ chance, authRevision }: Pools): Operation {
+  const username = weighted<Json>(chance, [
+    [10, chance.pick(names)],
+    [3, "root"],
+    [1, chance.pick(["", 7])],
+  ]);
+  const revision = weighted<Json>(chance, [
+    [10, authRevision],
+    [2, authRevision + chance.pick([-1, 1])],
+    [1, chance.pick(["1", null])],
+  ]);
+  const time = weighted<JsonMessage>(chance, [
+    [8, { exp: 600 }],
+    [1, {}],
+    [1, { exp: -5 }],
+    [1, { exp: 600, [chance.pick(["iat", "nbf"])]: chance.pick([-5, 600]) }],
+    [1, { exp: chance.pick(["soon", null]) }],
+  ]);
+  const head = weighted<Json>(chance, [
+    [10, { alg: "HS256", typ: "JWT" }],
+    [1, chance.pick([{ alg: "HS384" }, { alg: "none" }, {}, null])],
+  ]);
+  const as = `token:${typeof username === "string" && username !== "" ? username : "u1"}`;
+  return { sign: { username, revision, ...time }, head, as };
+}
+
 /** Whether a range ends before it begins: who may read that, etcd decides by the shape of a tree. */
 function hasInvertedRange(json: unknown): boolean {
   if (typeof json !== "object" || json === null) return false;

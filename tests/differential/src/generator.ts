@@ -1,6 +1,8 @@
 import { Chance } from "../../simulation/src/chance.ts";
-import { authOpening, authOperation } from "./generate-auth.ts";
+import { authOpening, authOperation, jwtOperations, status } from "./generate-auth.ts";
+import { ElectionGenerator } from "./generate-elections.ts";
 import { compactRequest, deleteRequest, putRequest, rangeRequest, txnRequest } from "./generate-kv.ts";
+import { upkeepOperation } from "./generate-upkeep.ts";
 import type { Json, JsonMessage, Operation } from "./operation.ts";
 import { largest, lease, type Pools, range, revision, weighted } from "./pools.ts";
 import { connectionCount } from "./subject.ts";
@@ -9,27 +11,60 @@ const streams = 3;
 /** Seconds that no run lasts. */
 const longTtl = 600;
 
+/**
+ * What a run is about: keys, leases and watches; the same with hashes, alarms and members; users and roles, with simple
+ * tokens or signed ones; elections and locks.
+ */
+export type RunKind = "keys" | "upkeep" | "auth" | "jwt" | "elections";
+
 /** Draws the operations of one run. The same seed and the same answers give the same ones. */
 export class Generator implements Pools {
   readonly chance: Chance;
   revision = 1;
   compacted = 0;
+  authRevision = 0;
+  readonly compactions: Set<Json> = new Set();
   readonly namedLeases: string[] = [];
-  readonly #withAuth: boolean;
+  readonly #kind: RunKind;
+  readonly #elections: ElectionGenerator;
   readonly #planned: Operation[] = [];
 
-  constructor(seed: number, { withAuth }: { readonly withAuth: boolean }) {
+  constructor(seed: number, kind: RunKind) {
     this.chance = new Chance(seed);
-    this.#withAuth = withAuth;
-    if (withAuth) this.#planned.push(...authOpening(this));
+    this.#kind = kind;
+    this.#elections = new ElectionGenerator(this);
+    if (kind === "auth" || kind === "jwt") this.#planned.push(...authOpening(this));
+    if (kind === "jwt") this.#planned.push(status());
+    if (kind === "elections") this.#planned.push(...this.#elections.opening());
   }
 
   /** The next operation. */
   next(): Operation {
-    const { chance } = this;
     const planned = this.#planned.shift();
     if (planned !== undefined) return planned;
-    if (this.#withAuth) return authOperation(this);
+    const [first, ...rest] = this.#steps();
+    this.#planned.unshift(...rest);
+    return first ?? { settle: true };
+  }
+
+  /** The next steps that belong together. */
+  #steps(): readonly Operation[] {
+    switch (this.#kind) {
+      case "keys":
+        return [this.#keyOperation()];
+      case "upkeep":
+        return this.chance.happens(0.15) ? upkeepOperation(this) : [this.#keyOperation()];
+      case "auth":
+        return [authOperation(this)];
+      case "jwt":
+        return jwtOperations(this);
+      case "elections":
+        return this.#elections.next();
+    }
+  }
+
+  #keyOperation(): Operation {
+    const { chance } = this;
     return weighted<() => Operation>(chance, [
       [22, () => this.#call("KV.Put", putRequest(this))],
       [20, () => this.#call("KV.Range", rangeRequest(this))],
@@ -53,11 +88,19 @@ export class Generator implements Pools {
 
   /** Takes what can be learned from the answer to the last operation. */
   learn(operation: Operation, answer: Json): void {
-    const said = (answer as { answer?: { header?: { revision?: number } } }).answer;
+    const said = (answer as { answer?: { header?: { revision?: number } } } | null)?.answer;
     const revisionNow = said?.header?.revision;
     if (revisionNow !== undefined && revisionNow > this.revision) this.revision = revisionNow;
-    if (!("call" in operation) || said === undefined) return;
-    if (operation.call === "KV.Compact") this.compacted = Number(operation.request["revision"]);
+    if (said === undefined) return;
+    this.#elections.learn(operation, said as JsonMessage);
+    if (!("on" in operation) || !("call" in operation)) return;
+    if (operation.call === "Auth.AuthStatus") {
+      this.authRevision = Number((said as { readonly authRevision?: number }).authRevision ?? 0);
+    }
+    if (operation.call === "KV.Compact") {
+      this.compacted = Number(operation.request["revision"]);
+      this.compactions.add(this.compacted);
+    }
     if (operation.as?.startsWith("lease:") === true) this.namedLeases.push(operation.as);
   }
 
@@ -73,7 +116,9 @@ export class Generator implements Pools {
       [1, "9000000001"],
       [1, largest],
     ]);
-    if (chance.happens(0.7)) return this.#call("Lease.LeaseGrant", { ID: lease(this), TTL: ttl });
+    // Ids that the servers chose would make different hashes.
+    if (this.#kind === "upkeep" || chance.happens(0.7))
+      return this.#call("Lease.LeaseGrant", { ID: lease(this), TTL: ttl });
     const name = `lease:${this.namedLeases.length + 1}`;
     return { call: "Lease.LeaseGrant", on: 0, request: { TTL: ttl }, as: name };
   }

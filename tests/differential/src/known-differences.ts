@@ -16,13 +16,13 @@ export const knownDifferences: readonly KnownDifference[] = [
   {
     etcd: "starts at revision 1, or where its data ends",
     here:
-      "takes a new cluster id and its first revision from the clock (microseconds), so that fencing tokens " +
-      "rise over a restart; a revision below the first reads as the start of history",
-    why: "it keeps nothing over a restart",
+      "the same with a data directory, but that begins at the clock's microseconds; without one each start takes a " +
+      "new cluster id and begins so; a revision below the first reads as the start of history",
+    why: "fencing tokens rise even where nothing was kept",
   },
   {
     etcd: "a cluster, with raft, data on disk, quotas and alarms",
-    here: "one process, in memory; no quota, so that only `Alarm` raises one; no automatic compaction",
+    here: "one process; no quota, so that only `Alarm` raises one; no automatic compaction",
     why: "what that is for is etcd's part",
   },
   {
@@ -41,7 +41,7 @@ export const knownDifferences: readonly KnownDifference[] = [
     why: "etcd could not read our passwords",
   },
   {
-    etcd: "JSON gateway, metrics, JWT",
+    etcd: "JSON gateway, metrics",
     here: "not there",
     why: "clients of the API do without",
   },
@@ -49,6 +49,16 @@ export const knownDifferences: readonly KnownDifference[] = [
     etcd: "hashes with `Hash` everything in its file",
     here: "hashes the keys alone; `HashKV` is the same as etcd's for the same history",
     why: "there is no such file",
+  },
+  {
+    etcd: "tells the size of its file (`dbSize`)",
+    here: "tells how much its keys and their history take",
+    why: "a file has room to spare",
+  },
+  {
+    etcd: "answers `HashKV` for a revision that it compacted at with what it hashed then, as long as it remembers that",
+    here: "hashes what is left at that revision",
+    why: "a compaction need not read all there is",
   },
   {
     etcd: "v3election tells a waiting candidate whose key has gone that it leads (etcd#19597)",
@@ -83,6 +93,18 @@ export const knownDifferences: readonly KnownDifference[] = [
     why: "there is no other member that could",
   },
   {
+    etcd: "signs tokens (JWT) with RSA, ECDSA and HMAC",
+    here: "with Ed25519 as well (`EdDSA`)",
+    why: "its keys are short, and Node.js has it",
+  },
+  {
+    etcd:
+      "3.5 starts with a public key that does not belong to the private one, and ignores what it does " +
+      "not know in `--auth-token`",
+    here: "does not start",
+    why: "a mistake is told where it was made",
+  },
+  {
     etcd: "takes a password that a client has hashed with bcrypt (`hashedPassword`)",
     here: "does not look at it",
     why: "Node.js has no bcrypt",
@@ -115,6 +137,11 @@ export const knownDifferences: readonly KnownDifference[] = [
   {
     etcd: "lists the keys of a lease in any order",
     here: "in the order of their bytes",
+    why: "an order can be relied on",
+  },
+  {
+    etcd: "lists alarms in any order",
+    here: "in the order in which they were raised",
     why: "an order can be relied on",
   },
   {

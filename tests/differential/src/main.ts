@@ -1,8 +1,10 @@
 import { startEtcd } from "./etcd-process.ts";
+import type { EmptyPair } from "./empty-pair.ts";
 import { runExpiry } from "./expiry.ts";
-import { Generator } from "./generator.ts";
-import { type Operation, scriptText } from "./operation.ts";
-import { type Mismatch, runOnBoth, type RunResult, sourceOf } from "./run-on-both.ts";
+import { Generator, type RunKind } from "./generator.ts";
+import { headOf, type Operation, scriptText } from "./operation.ts";
+import { type Mismatch, runOnBoth, type RunResult, type Source, sourceOf } from "./run-on-both.ts";
+import { type ServerKind, Servers } from "./servers.ts";
 import { shrink } from "./shrink.ts";
 
 /** What a comparison is asked to do. */
@@ -15,8 +17,9 @@ export interface DifferentialOptions {
   readonly minutes: number;
   /** Whether leases run out beside all the rest, which takes some seconds at least. */
   readonly withExpiries: boolean;
-  /** A script to take instead of chance. */
+  /** A script to take instead of chance, and the servers it is for. */
   readonly script?: readonly Operation[];
+  readonly servers?: ServerKind;
   /** Takes progress, for people. */
   readonly tell: (line: string) => void;
 }
@@ -37,17 +40,17 @@ export interface Report {
 }
 
 /** After so many operations both servers start empty again, with a seed of its own. */
-const operationsPerRun = 750;
+const operationsPerRun = 500;
+/** What the runs are about, one after another and then again from the first. */
+const runs: readonly RunKind[] = ["keys", "upkeep", "keys", "auth", "elections", "jwt"];
 const shownLines = 40;
-/** One run of so many has authentication. */
-const authEvery = 4;
 const shrinking = { attempts: 1000, limitMs: 60_000 };
 const progressMs = 5000;
 
 /** Compares until the limit, or the first difference that nothing explains. */
 export async function runDifferential(options: DifferentialOptions): Promise<Report> {
   const report: Report = { seed: options.seed, operations: 0, calls: {}, known: {}, expiries: 0, differences: 0 };
-  const etcd = await startEtcd(options.etcd);
+  const servers = new Servers(options.etcd);
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
   const progress = setInterval(() => {
@@ -59,11 +62,15 @@ export async function runDifferential(options: DifferentialOptions): Promise<Rep
     for (let run = 0; report.operations < options.operations && seconds() < options.minutes * 60; run++) {
       const most = Math.min(operationsPerRun, options.operations - report.operations);
       const isFull = (count: number): boolean => count >= most || seconds() >= options.minutes * 60;
-      const result = await oneRun(etcd.endpoint, options, run, isFull);
+      const kind = runs[run % runs.length] ?? "keys";
+      const on = options.servers ?? serversOf(kind);
+      const start = (): Promise<EmptyPair> => servers.start(on);
+      const source = sourceFor(options, { kind, run, isFull });
+      const result = await runOnBoth(start, source);
       add(report, result);
       if (result.mismatch !== undefined) {
         report.differences++;
-        report.script = await explain(etcd.endpoint, result, result.mismatch, options);
+        report.script = `${headOf(on)}${await explain(start, result, result.mismatch, options)}`;
         break;
       }
       if (options.script !== undefined) break;
@@ -72,12 +79,12 @@ export async function runDifferential(options: DifferentialOptions): Promise<Rep
     await expiries;
     return report;
   } catch (error) {
-    const lastWords = await etcd.lastWords();
+    const lastWords = await servers.lastWords();
     throw lastWords === undefined ? error : new Error(`etcd ended:\n${lastWords}`, { cause: error });
   } finally {
     isOver = true;
     clearInterval(progress);
-    await Promise.allSettled([etcd.stop(), expiries]);
+    await Promise.allSettled([servers.stop(), expiries]);
   }
 }
 
@@ -101,19 +108,25 @@ async function watchExpiries(
   }
 }
 
-async function oneRun(
-  endpoint: string,
-  { script, seed }: DifferentialOptions,
-  run: number,
-  isFull: (count: number) => boolean,
-): Promise<RunResult> {
-  if (script !== undefined) return runOnBoth(endpoint, sourceOf(script));
-  const generator = new Generator(seed * 1_000_003 + run, { withAuth: run % authEvery === authEvery - 1 });
+function serversOf(kind: RunKind): ServerKind {
+  if (kind === "upkeep") return "fresh";
+  return kind === "jwt" ? "jwt" : "emptied";
+}
+
+interface RunPlan {
+  readonly kind: RunKind;
+  readonly run: number;
+  readonly isFull: (count: number) => boolean;
+}
+
+function sourceFor({ script, seed }: DifferentialOptions, { kind, run, isFull }: RunPlan): Source {
+  if (script !== undefined) return sourceOf(script);
+  const generator = new Generator(seed * 1_000_003 + run, kind);
   let count = 0;
-  return runOnBoth(endpoint, {
+  return {
     next: () => (isFull(count++) ? undefined : generator.next()),
     learn: (operation, answer) => generator.learn(operation, answer),
-  });
+  };
 }
 
 function add(report: Report, { operations, known }: RunResult): void {
@@ -127,6 +140,9 @@ function add(report: Report, { operations, known }: RunResult): void {
 
 function nameOf(operation: Operation): string {
   if ("call" in operation) return operation.call;
+  if ("first" in operation) return operation.first;
+  if ("sign" in operation) return "sign";
+  if ("end" in operation || "cancel" in operation) return Object.keys(operation)[0] ?? "";
   if ("watchOnce" in operation) return "Watch.once";
   if ("watch" in operation) return `Watch.${Object.keys(operation.watch)[0] ?? "nothing"}`;
   if ("keepAlive" in operation) return "Lease.LeaseKeepAlive";
@@ -135,7 +151,7 @@ function nameOf(operation: Operation): string {
 
 /** Finds a short script that shows the same difference, and tells it. */
 async function explain(
-  endpoint: string,
+  start: () => Promise<EmptyPair>,
   { operations }: RunResult,
   mismatch: Mismatch,
   { script, tell }: DifferentialOptions,
@@ -145,7 +161,7 @@ async function explain(
   let last = mismatch;
   const shows = async (candidate: readonly Operation[]): Promise<boolean> => {
     // A script that makes no sense any more shows nothing.
-    const { mismatch: found } = await runOnBoth(endpoint, sourceOf(candidate)).catch(() => ({ mismatch: undefined }));
+    const { mismatch: found } = await runOnBoth(start, sourceOf(candidate)).catch(() => ({ mismatch: undefined }));
     if (found === undefined || signatureOf(found) !== signature) return false;
     last = found;
     return true;

@@ -14,6 +14,10 @@ export interface Pools {
   readonly revision: number;
   /** A revision that was compacted, 0 before the first compaction. */
   readonly compacted: number;
+  /** Every revision that was compacted at. */
+  readonly compactions: ReadonlySet<Json>;
+  /** The revision of the auth store, as its last answer had it. */
+  readonly authRevision: number;
   /** Names of leases that servers numbered. */
   readonly namedLeases: readonly string[];
 }

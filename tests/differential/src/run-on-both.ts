@@ -1,5 +1,5 @@
 import { differences, type Difference } from "./compare.ts";
-import { startEmpty } from "./empty-pair.ts";
+import type { EmptyPair } from "./empty-pair.ts";
 import { explanationOf } from "./known-differences.ts";
 import type { Json, Operation } from "./operation.ts";
 
@@ -27,10 +27,10 @@ export interface RunResult {
 }
 
 /** Takes the same steps on an embedded server and on etcd, both empty at first, until their answers differ. */
-export async function runOnBoth(etcdEndpoint: string, source: Source): Promise<RunResult> {
+export async function runOnBoth(start: () => Promise<EmptyPair>, source: Source): Promise<RunResult> {
   const operations: Operation[] = [];
   const known = new Map<string, number>();
-  await using pair = await startEmpty(etcdEndpoint);
+  await using pair = await start();
   for (;;) {
     const taken = source.next();
     const operation: Operation = taken ?? { settle: true };

@@ -1,8 +1,10 @@
 import { create, type DescMethod, type DescService, type Message } from "@bufbuild/protobuf";
 import * as rpc from "@tenure/etcd/rpc";
 import { Connection, type Status } from "./connection.ts";
-import type { Json, JsonMessage, Operation } from "./operation.ts";
+import { signToken } from "./jwt.ts";
+import type { BeginOperation, CallOperation, Json, JsonMessage, Operation } from "./operation.ts";
 import { fromMessage, leaseId, type Names, toMessage } from "./translate.ts";
+import { type Ending, WaitingCalls } from "./waiting-calls.ts";
 import { WatchRecord } from "./watch-record.ts";
 
 /** Connections to each server, as if of several clients. */
@@ -17,6 +19,8 @@ const services: Readonly<Record<string, DescService>> = {
   Cluster: rpc.Cluster,
   Maintenance: rpc.Maintenance,
   Auth: rpc.Auth,
+  Election: rpc.Election,
+  Lock: rpc.Lock,
 };
 /** Where the counting of a server begins. */
 export type Start = Pick<Names, "firstRevision" | "firstAuthRevision">;
@@ -29,19 +33,30 @@ export class Subject {
   readonly #names: Names;
   readonly #tokens = new Map<string, string>();
   readonly #watches = new Map<number, WatchRecord>();
+  readonly #waiting: WaitingCalls;
+  /** What the calls that wait are, by their names. */
+  readonly #methods = new Map<string, DescMethod>();
   #watchesThePast = false;
   #barrierRevision = 0n;
 
   constructor(endpoint: string, start: Start) {
     this.#connections = Array.from({ length: connectionCount }, () => new Connection(endpoint));
     this.#names = { ...start, leases: new Map() };
+    this.#waiting = new WaitingCalls(this.#connection(0), answerLimitMs);
   }
 
   /** Does one step and tells its answer. */
   async perform(operation: Operation): Promise<Json> {
+    if ("begin" in operation) return this.#begin(operation);
     if ("call" in operation) return this.#call(operation);
+    if ("end" in operation) return this.#end(operation.end);
+    if ("cancel" in operation) return this.#cancel(operation);
+    if ("first" in operation) return this.#first(methodOf(operation.first), operation.request, operation);
+    if ("sign" in operation) return this.#sign(operation);
     if ("keepAlive" in operation) return this.#keepAlive(operation);
-    if ("watchOnce" in operation) return this.#watchOnce(operation);
+    if ("watchOnce" in operation) {
+      return this.#first(rpc.Watch.method.watch, { createRequest: operation.watchOnce }, operation);
+    }
     if ("watch" in operation) return this.#watch(operation.watch, operation.stream);
     if ("close" in operation) {
       const said = await this.settle();
@@ -64,18 +79,46 @@ export class Subject {
   }
 
   close(): void {
+    this.#waiting.close();
     for (const watch of this.#watches.values()) watch.close();
     for (const connection of this.#connections) connection.close();
   }
 
-  async #call({ call, on, by, request, as }: Extract<Operation, { call: string }>): Promise<Json> {
+  async #call({ call, on, by, request, as }: CallOperation): Promise<Json> {
     if (call === "KV.Compact") await this.settle();
     const method = methodOf(call);
     const message = toMessage(method.input, request, this.#names);
     const { answer, status } = await this.#connection(on).ask(method, message, answerLimitMs, this.#headers(by));
     if (as !== undefined && answer !== undefined) this.#remember(as, answer);
+    return this.#said(method, { answer, status });
+  }
+
+  #said(method: DescMethod, { answer, status }: Ending): Json {
     const said = answer === undefined ? {} : { answer: fromMessage(method.output, answer, this.#names) };
     return { ...statusText(status), ...said };
+  }
+
+  async #begin({ begin, call, request, key }: BeginOperation): Promise<Json> {
+    const method = methodOf(call);
+    this.#methods.set(begin, method);
+    const message = toMessage(method.input, request, this.#names);
+    return { waits: await this.#waiting.begin(begin, method, message, Buffer.from(key)) };
+  }
+
+  async #end(name: string): Promise<Json> {
+    const ending = await this.#waiting.end(name);
+    const method = this.#methods.get(name);
+    return ending === undefined || method === undefined ? null : this.#said(method, ending);
+  }
+
+  async #cancel({ cancel, key }: Extract<Operation, { cancel: string }>): Promise<Json> {
+    await this.#waiting.cancel(cancel, Buffer.from(key));
+    return null;
+  }
+
+  #sign({ sign, head, as }: Extract<Operation, { sign: JsonMessage }>): Json {
+    this.#tokens.set(as, signToken(sign, head, this.#names.firstAuthRevision));
+    return null;
   }
 
   #remember(name: string, answer: Message): void {
@@ -87,22 +130,28 @@ export class Subject {
     return by === undefined ? {} : { token: this.#tokens.get(by) ?? "of nobody" };
   }
 
-  async #watchOnce({ watchOnce, on, by }: Extract<Operation, { watchOnce: JsonMessage }>): Promise<Json> {
-    const { method } = rpc.Watch;
+  /** The first answer on a stream, or how it ended without one. */
+  async #first(
+    method: DescMethod,
+    request: JsonMessage,
+    { on, by }: { readonly on: number; readonly by?: string },
+  ): Promise<Json> {
     const answers: Json[] = [];
     const status = await new Promise<Status>((resolve) => {
       const listener = {
         message: (message: Message) => {
-          answers.push(fromMessage(method.watch.output, message, this.#names));
+          answers.push(fromMessage(method.output, message, this.#names));
           call.cancel();
         },
         end: resolve,
       };
-      const call = this.#connection(on).open(method.watch, listener, this.#headers(by));
-      call.send(toMessage(method.watch.input, { createRequest: watchOnce }, this.#names));
+      const call = this.#connection(on).open(method, listener, this.#headers(by));
+      call.send(toMessage(method.input, request, this.#names));
+      // A stream of requests stays open: with its end the answers would end.
+      if (method.methodKind === "server_streaming") call.end();
       call.giveUpAfter(answerLimitMs);
     });
-    return answers.length > 0 ? { answers } : statusText(status);
+    return answers.length > 0 ? { answers: answers.slice(0, 1) } : statusText(status);
   }
 
   async #keepAlive({ keepAlive, on, by }: Extract<Operation, { keepAlive: readonly Json[] }>): Promise<Json> {

@@ -22,10 +22,24 @@ const revisions = new Set([
   "minCreateRevision",
   "maxCreateRevision",
   "startRevision",
+  // Of a leader's key.
+  "rev",
 ]);
 const leaseIds = new Set(["lease", "ID"]);
 /** What each cluster has of its own: whether it is there is compared, what it says is not. */
-const ownFields = new Set(["clusterId", "memberId", "raftTerm", "raftIndex", "memberID", "token"]);
+const ownFields = new Set([
+  "clusterId",
+  "memberId",
+  "raftTerm",
+  "raftIndex",
+  "raftAppliedIndex",
+  "memberID",
+  "leader",
+  "version",
+  "token",
+]);
+/** The size of an empty store is nothing, and that of an empty file is not. */
+const sizes = new Set(["dbSize", "dbSizeInUse"]);
 /** A revision above this means "the largest there is", and is sent as it is. */
 const hugeRevision = 2n ** 60n;
 const longValueBytes = 40;
@@ -53,7 +67,7 @@ export function fromMessage(schema: DescMessage, message: Message, names: Names)
   const json: Record<string, Json> = {};
   for (const field of schema.fields) {
     const value = fieldOf(message, field);
-    if (value === undefined) continue;
+    if (value === undefined || sizes.has(field.localName)) continue;
     if (Array.isArray(value)) {
       if (value.length > 0) json[field.localName] = value.map((each) => jsonOf(field, each, names));
     } else if (field.oneof !== undefined || !isDefault(value)) json[field.localName] = jsonOf(field, value, names);

@@ -106,7 +106,8 @@ export class Checker {
     const own = `${host.name} ${election}`;
     if (token <= (this.#highestOf.get(own) ?? 0n)) this.fail(`a process won an older token than before: ${what}`);
     this.#highestOf.set(own, token);
-    const excused = !this.#assumptions.ratesWithinMargin || this.#history.deletedByHandAt(token) !== undefined;
+    const excused =
+      !this.#assumptions.ratesWithinMargin || this.#history.deletedByHandAt(term.key, token) !== undefined;
     const highest = this.#highest.get(election) ?? 0n;
     if (token < highest && !excused) this.fail(`elected after a higher token, ${highest}: ${what}`);
     this.#highest.set(election, token > highest ? token : highest);
@@ -285,7 +286,7 @@ export class Checker {
   }
 
   #checkHeld({ election, term }: KnownTerm, what: string): void {
-    const deletedAt = this.#history.deletedByHandAt(term.token);
+    const deletedAt = this.#history.deletedByHandAt(term.key, term.token);
     if (deletedAt !== undefined) {
       const since = Math.max(deletedAt, this.#healedAt ?? Infinity);
       if (this.#now() - since > BY_HAND_BOUND_MS) this.fail(`held long after its key was deleted by hand: ${what}`);

@@ -48,8 +48,8 @@ export class History {
   readonly #listener: HistoryListener;
   readonly #candidates = new Map<string, Map<string, CommittedKey>>();
   readonly #reigns = new Map<string, Reign[]>();
-  /** When each key that was deleted by hand went, by create revision. */
-  readonly #deletedByHand = new Map<bigint, number>();
+  /** When each key that was deleted by hand went, by key and create revision: many may be created in one. */
+  readonly #deletedByHand = new Map<string, number>();
   /** Whether what is committed next was done by hand. */
   byHand = false;
   #revision = 1n;
@@ -96,9 +96,9 @@ export class History {
     return reigns.filter((_, index) => (reigns[index + 1]?.at ?? Infinity) >= since).map(({ leader }) => leader);
   }
 
-  /** When the key with this create revision was deleted by hand, or its lease revoked. */
-  deletedByHandAt(createRevision: bigint): number | undefined {
-    return this.#deletedByHand.get(createRevision);
+  /** When this key with this create revision was deleted by hand, or its lease revoked. */
+  deletedByHandAt(key: string, createRevision: bigint): number | undefined {
+    return this.#deletedByHand.get(`${key} ${createRevision}`);
   }
 
   #take({ events }: WatchResponse): boolean {
@@ -124,7 +124,9 @@ export class History {
       const before = candidates.get(key);
       if (event.type === EventType.DELETE) {
         candidates.delete(key);
-        if (this.byHand && before !== undefined) this.#deletedByHand.set(before.createRevision, this.#now());
+        if (this.byHand && before !== undefined) {
+          this.#deletedByHand.set(`${key} ${before.createRevision}`, this.#now());
+        }
       } else {
         const { createRevision, modRevision } = kv;
         const after = { key, value, createRevision, modRevision };

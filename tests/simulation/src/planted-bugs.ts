@@ -64,7 +64,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     says: "believes the timers: a term is held until one of them says otherwise",
     file: "tenure/dist/session.js",
     search:
-      'return this.#state.t === "live" && this.#state.doubtSince === undefined && !this.#stalled && !this.overdue;',
+      'return this.#state.t === "live" && this.#state.doubtSince === undefined && ' +
+      "this.#intactAt(this.#etcd.clock.now());",
     replace: 'return this.#state.t === "live";',
     within: 20,
   },

@@ -35,6 +35,7 @@ namespace: prod/
 ttl: 20
 http: 8008
 http-host: [one, two]
+http-token-file: secret
 services:
   job:
     command: [sh, -c, "exit 0"]
@@ -47,7 +48,7 @@ services:
 `,
     );
     expect(settings.connect()).toMatchObject({ endpoints: ["http://a:1", "http://b:2"], namespace: "prod/" });
-    expect(http).toEqual({ http: "8008", httpHost: "one,two" });
+    expect(http).toEqual({ http: "8008", httpHost: "one,two", httpTokenFile: join(dir, "secret") });
     expect(services).toHaveLength(1);
     expect(services[0]?.plan).toMatchObject({
       election: "job",

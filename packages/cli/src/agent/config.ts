@@ -14,7 +14,7 @@ export interface AgentConfig {
   readonly settings: Settings;
   /** What of this needs a restart when it changes; compared as text. */
   readonly fixed: string;
-  readonly http: Pick<EndpointFlags, "http" | "httpHost">;
+  readonly http: Pick<EndpointFlags, "http" | "httpHost" | "httpTokenFile">;
   /** In the order of the file. */
   readonly services: readonly ServiceConfig[];
 }
@@ -46,6 +46,7 @@ const NODE_KEYS: Readonly<Record<string, Kind>> = {
   "password-file": "file",
   http: "text",
   "http-host": "list",
+  "http-token-file": "file",
   services: "services",
 };
 
@@ -140,11 +141,15 @@ class Reader {
     const settings = this.#settings({ ...camelCase(texts), discoverMembers, ...flags }, env);
     const services = this.#services(map, settings);
     this.#complain();
-    const { http, "http-host": httpHost } = given;
+    const { http, "http-host": httpHost, "http-token-file": httpTokenFile } = given;
     return {
       settings,
       fixed: JSON.stringify({ ...given, services: undefined }),
-      http: { ...(http !== undefined && { http }), ...(httpHost !== undefined && { httpHost }) },
+      http: {
+        ...(http !== undefined && { http }),
+        ...(httpHost !== undefined && { httpHost }),
+        ...(httpTokenFile !== undefined && { httpTokenFile }),
+      },
       services,
     };
   }

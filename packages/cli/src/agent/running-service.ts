@@ -3,7 +3,7 @@ import { type Client, TenureError } from "tenure";
 import type { Service } from "../http/service.ts";
 import type { GuardLink } from "../run/guard-link.ts";
 import type { Notes } from "../run/log.ts";
-import { settledWithin } from "../run/process-tree.ts";
+import { pause } from "../run/pause.ts";
 import { Supervisor } from "../run/supervisor.ts";
 import type { ServiceConfig } from "./config.ts";
 import { ServiceOrders } from "./service-orders.ts";
@@ -65,19 +65,8 @@ export class RunningService {
       } catch (error) {
         const pauseMs = backoffMs(attempt, RETRY_BOUNDS, systemRandom);
         log.note(`${TenureError.from(error).message}; trying again in ${Math.round(pauseMs / 100) / 10} s`);
-        await this.#pause(pauseMs);
+        await pause(pauseMs, this.#orders.stop);
       }
     }
-  }
-
-  async #pause(durationMs: number): Promise<void> {
-    const { stop } = this.#orders;
-    if (stop.aborted) return;
-    const stopped = new AbortController();
-    const onStop = new Promise<void>((resolve) => {
-      stop.addEventListener("abort", () => resolve(), { once: true, signal: stopped.signal });
-    });
-    await settledWithin(onStop, durationMs);
-    stopped.abort();
   }
 }

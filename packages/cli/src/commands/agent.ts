@@ -3,6 +3,7 @@ import { Agent, type Changes } from "../agent/agent.ts";
 import { type AgentConfig, readConfig } from "../agent/config.ts";
 import { type Notifier, sdNotifier } from "../agent/sd-notify.ts";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { keepHeapSmall } from "../heap.ts";
 import { Endpoints } from "../http/endpoints.ts";
 import { endpointsPlan } from "../http/flags.ts";
 import { printLine } from "../output.ts";
@@ -29,6 +30,7 @@ export async function agent({ config: file, check }: AgentFlags, flags: GlobalFl
     printLine(`${file}: ${count(config.services.length, "service")}, no mistake found`);
     return ExitCode.ok;
   }
+  keepHeapSmall();
   const log = new Log();
   const notify = sdNotifier(log);
   const { promise: stopped, resolve: stop } = withResolvers();

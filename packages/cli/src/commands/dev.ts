@@ -1,26 +1,32 @@
-import { readFile } from "node:fs/promises";
-import { type EmbedTls, startEmbed } from "@tenure/embed";
+import { type EmbedTls, type JwtOptions, startEmbed, StorageError } from "@tenure/embed";
 import { parseEndpoint } from "@tenure/etcd";
+import { authTokenOf } from "../auth-token.ts";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { keepHeapDense } from "../heap.ts";
 import { type Address, cannotListen, isLoopback } from "../listening.ts";
-import { note, printJson, printLine } from "../output.ts";
+import { note, printable, printJson, printLine } from "../output.ts";
 import type { Settings } from "../settings.ts";
 import { listenForStop } from "../stopping.ts";
 
 /** The flags of `tenure dev`. */
 export interface DevFlags {
   readonly listen: string;
+  readonly dataDir?: string;
+  readonly unsafeNoFsync?: boolean;
   readonly certFile?: string;
   readonly keyFile?: string;
   readonly trustedCaFile?: string;
   readonly allowInsecure?: boolean;
+  readonly authToken: string;
   readonly authTokenTtl: string;
 }
 
 /** `tenure dev`: the embedded etcd as a server, until it is told to stop. */
 export async function dev(flags: DevFlags, settings: Settings): Promise<number> {
   const { host, port } = listenAddress(flags.listen);
-  const options = { tls: await tlsOf(flags), authTokenTtlMs: tokenTtlMs(flags), allowInsecure: flags.allowInsecure };
+  const tokens = { authTokenTtlMs: tokenTtlMs(flags), jwt: await authTokenOf(flags.authToken) };
+  const keeping = keepingOf(flags);
+  const options = { tls: tlsOf(flags), ...tokens, ...keeping, allowInsecure: flags.allowInsecure };
   if (options.tls === undefined && !isLoopback(host)) {
     if (flags.allowInsecure !== true) {
       const how = "give it --cert-file and --key-file, or --allow-insecure";
@@ -28,55 +34,75 @@ export async function dev(flags: DevFlags, settings: Settings): Promise<number> 
     }
     note(`${host} is not loopback: anybody who reaches it may read and change everything`);
   }
+  keepHeapDense();
   using stopping = listenForStop();
   await using server = await start({ host, port, ...options });
   if (settings.output === "table") {
-    printLine(`etcd v3 API on ${server.endpoint}  (embedded, one process, in memory; Ctrl-C ends it)`);
+    printLine(`etcd v3 API on ${server.endpoint}  (embedded, one process, ${placeOf(keeping)}; Ctrl-C ends it)`);
   } else printJson({ endpoint: server.endpoint });
-  await new Promise<void>((resolve) => {
-    if (stopping.signal.aborted) resolve();
-    stopping.signal.addEventListener("abort", () => resolve(), { once: true });
+  const stopped = new Promise<undefined>((resolve) => {
+    if (stopping.signal.aborted) resolve(undefined);
+    stopping.signal.addEventListener("abort", () => resolve(undefined), { once: true });
   });
+  const failure = await Promise.race([stopped, server.failed]);
+  if (failure !== undefined) throw new CommandError(ExitCode.cannotWrite, `--data-dir: ${failure.message}`);
   return ExitCode.ok;
 }
 
+/** Codes of what cannot be used: certificates, and keys of tokens. */
+const UNUSABLE: readonly string[] = ["INVALID_TLS", "INVALID_JWT_KEY"];
+
 async function start(options: DevOptions): ReturnType<typeof startEmbed> {
-  const { host, port, tls, authTokenTtlMs, allowInsecure = false } = options;
+  const { host, port, tls, authTokenTtlMs, jwt, dataDir, unsafeNoFsync, allowInsecure = false } = options;
+  const keeping = { dataDir, unsafeNoFsync, onNotice: note };
+  const secure = tls === undefined ? {} : { tls };
   try {
-    return await startEmbed({ host, port, authTokenTtlMs, allowInsecure, ...(tls === undefined ? {} : { tls }) });
+    return await startEmbed({ host, port, authTokenTtlMs, jwt, allowInsecure, ...keeping, ...secure });
   } catch (error) {
-    if (error instanceof Error && error.message.startsWith("the certificate")) {
+    if (error instanceof StorageError) {
+      const code = error.code === "DATA_DIR_FAILED" ? ExitCode.cannotWrite : ExitCode.configuration;
+      throw new CommandError(code, `--data-dir: ${error.message}`);
+    }
+    if (error instanceof Error && "code" in error && UNUSABLE.includes(String(error.code))) {
       throw new CommandError(ExitCode.configuration, error.message);
     }
     throw cannotListen(error, { host, port }, "--listen");
   }
 }
 
-interface DevOptions extends Address {
+/** What is kept, and how. */
+interface Keeping {
+  readonly dataDir: string | undefined;
+  readonly unsafeNoFsync: boolean | undefined;
+}
+
+interface DevOptions extends Address, Keeping {
   readonly tls: EmbedTls | undefined;
   readonly authTokenTtlMs: number;
+  readonly jwt: JwtOptions | undefined;
   readonly allowInsecure: boolean | undefined;
 }
 
+function keepingOf({ dataDir, unsafeNoFsync }: DevFlags): Keeping {
+  if (dataDir === "") throw new CommandError(ExitCode.usage, "--data-dir: the name of a directory is missing");
+  if (unsafeNoFsync === true && dataDir === undefined) {
+    throw new CommandError(ExitCode.usage, "--unsafe-no-fsync is about --data-dir, which is missing");
+  }
+  return { dataDir, unsafeNoFsync };
+}
+
+function placeOf({ dataDir, unsafeNoFsync }: Keeping): string {
+  if (dataDir === undefined) return "in memory";
+  return `in ${printable(dataDir)}${unsafeNoFsync === true ? ", without fsync" : ""}`;
+}
+
 /** The certificate and the key that flags name; undefined without them. */
-async function tlsOf({ certFile, keyFile, trustedCaFile }: DevFlags): Promise<EmbedTls | undefined> {
+function tlsOf({ certFile, keyFile, trustedCaFile }: DevFlags): EmbedTls | undefined {
   if (certFile === undefined && keyFile === undefined && trustedCaFile === undefined) return undefined;
   if (certFile === undefined || keyFile === undefined) {
     throw new CommandError(ExitCode.usage, "TLS needs both --cert-file and --key-file");
   }
-  const [cert, key] = [await pem("--cert-file", certFile), await pem("--key-file", keyFile)];
-  return trustedCaFile === undefined
-    ? { cert, key }
-    : { cert, key, clientCa: await pem("--trusted-ca-file", trustedCaFile) };
-}
-
-async function pem(flag: string, file: string): Promise<Buffer> {
-  try {
-    return await readFile(file);
-  } catch (error) {
-    const reason = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new CommandError(ExitCode.configuration, `${flag}: ${file} cannot be read: ${reason}`);
-  }
+  return { certFile, keyFile, clientCaFile: trustedCaFile, warn: note };
 }
 
 function tokenTtlMs({ authTokenTtl }: DevFlags): number {

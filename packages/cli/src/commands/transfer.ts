@@ -1,6 +1,6 @@
 import { connect, type Election, type ElectionState, isTenureLease, type Leader, TenureError } from "tenure";
 import { CommandError, ExitCode } from "../exit-codes.ts";
-import { assertCandidate, warnUnnoticed } from "../leadership.ts";
+import { assertCandidate, chosen, warnUnnoticed } from "../leadership.ts";
 import { leaderJson, leadershipJson, note, printJson, printLine, table } from "../output.ts";
 import type { Settings } from "../settings.ts";
 import { listenForStop, unlessStopped } from "../stopping.ts";
@@ -59,22 +59,6 @@ async function transferred(
   const after = await requested(election, target, timeoutMs, signal);
   const skipped = candidates.slice(1, candidates.indexOf(target));
   return { leader: target, revision: after.revision, from, skipped };
-}
-
-/** The candidate that is meant: by its key, else by its value. */
-function chosen(candidates: readonly Leader[], to: string, { name }: Election): Leader {
-  const byKey = candidates.find(({ key }) => key === to);
-  if (byKey !== undefined) return byKey;
-  const [first, ...others] = candidates.filter(({ value }) => value === to);
-  if (first === undefined) {
-    throw new CommandError(ExitCode.usage, `no candidate of ${name} has ${JSON.stringify(to)} as its key or value`);
-  }
-  if (others.length === 0) return first;
-  const keys = [first, ...others].map(({ key }) => key).join(", ");
-  throw new CommandError(
-    ExitCode.usage,
-    `several candidates have the value ${JSON.stringify(to)}: give a key: ${keys}`,
-  );
 }
 
 /** Has it done, and reads what came of it. */

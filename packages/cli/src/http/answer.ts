@@ -3,6 +3,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** The body instead, where it is made of bytes already. */
+  readonly bytes?: Buffer;
 }
 
 /** Said with every answer: it is true at this instant only, and nothing for a page of another site. */
@@ -23,7 +25,7 @@ export function jsonAnswer(status: number, body: object, headers: Readonly<Recor
   };
 }
 
-/** An error says what is wrong, and never repeats what was sent. */
+/** An error says what is wrong, and repeats nothing that was sent by whoever knows no token. */
 export function errorAnswer(status: number, error: string, headers: Readonly<Record<string, string>> = {}): Answer {
   return jsonAnswer(status, { error }, headers);
 }

@@ -1,6 +1,7 @@
 import { TenureError } from "tenure";
 import type { Ending } from "../run/term-watch.ts";
-import type { EndReason, FailoverKind } from "./service.ts";
+import type { FailoverKind } from "./failover-times.ts";
+import type { EndReason } from "./service.ts";
 
 /**
  * Why a term ended, in one word.

@@ -3,16 +3,19 @@ import { systemClock } from "@tenure/etcd/runtime";
 import { type Election, TenureError } from "tenure";
 import { hostAndPort } from "../listening.ts";
 import type { Log } from "../run/log.ts";
+import { Actions } from "./actions.ts";
 import { AgentCheck } from "./agent-check.ts";
 import { EventLog } from "./event-log.ts";
 import { EventStreams } from "./event-streams.ts";
 import { type EndpointsPlan, exposure } from "./flags.ts";
+import { Gate } from "./gate.ts";
 import { LeaderPort } from "./leader-port.ts";
 import { LoopLag } from "./loop-lag.ts";
 import { metricsText } from "./metrics.ts";
 import { HttpServer } from "./server.ts";
 import { Service, type ServiceEvent } from "./service.ts";
 import { StoreFacts } from "./store-facts.ts";
+import { TokenFile } from "./token-file.ts";
 
 /** What endpoints are made from. */
 export interface EndpointsOptions {
@@ -39,16 +42,19 @@ export class Endpoints {
   readonly #lag = new LoopLag();
   readonly #events = new EventLog();
   readonly #services: Service[] = [];
+  readonly #elections = new Map<Service, Election>();
   readonly #removals = new Map<Service, AbortController>();
   readonly #open: Closing[] = [];
   readonly #following = new AbortController();
   readonly #startedAt = systemClock.date();
+  readonly #actions: Actions;
   #leaderPort: LeaderPort | undefined;
 
   constructor({ plan, log, closing }: EndpointsOptions) {
     this.#plan = plan;
     this.#log = log;
     this.#closing = closing;
+    this.#actions = new Actions({ election: (service) => this.#elections.get(service), log });
   }
 
   /** Adds a service; whoever runs it tells what becomes of it. */
@@ -61,6 +67,7 @@ export class Endpoints {
       onEvent: (event) => this.#onEvent(event),
     });
     this.#services.push(service);
+    this.#elections.set(service, election);
     const removed = new AbortController();
     this.#removals.set(service, removed);
     void this.#follow(election, service, AbortSignal.any([this.#following.signal, removed.signal]));
@@ -73,10 +80,11 @@ export class Endpoints {
     for (const service of index < 0 ? [] : this.#services.splice(index, 1)) {
       this.#removals.get(service)?.abort();
       this.#removals.delete(service);
+      this.#elections.delete(service);
     }
   }
 
-  /** Listens on all addresses, and says where. Throws CommandError 73 with nothing left open. */
+  /** Listens on all addresses, and says where. Throws CommandError 73 or 78 with nothing left open. */
   async open(): Promise<void> {
     try {
       await this.#openHttp();
@@ -89,14 +97,17 @@ export class Endpoints {
 
   async close(): Promise<void> {
     this.#following.abort();
+    this.#actions.close();
     this.#lag[Symbol.dispose]();
     this.#store[Symbol.dispose]();
     await Promise.all(this.#open.map((each) => each.close()));
   }
 
   async #openHttp(): Promise<void> {
-    const { http, hosts } = this.#plan;
+    const { http, hosts, tokenFile } = this.#plan;
     if (http === undefined) return;
+    const tokens = tokenFile === undefined ? undefined : new TokenFile(tokenFile);
+    await tokens?.check();
     const version = ownVersion();
     const streams = new EventStreams(this.#events, (service) => ({ services: service ? [service] : this.#services }));
     const board = {
@@ -111,7 +122,8 @@ export class Endpoints {
           version,
         }),
     };
-    const server = new HttpServer({ board, streams, hosts });
+    const gate = new Gate({ tokens, log: this.#log });
+    const server = new HttpServer({ board, streams, gate, actions: this.#actions, hosts });
     this.#open.push(server);
     const address = await server.listen(http, "--http");
     this.#log.note(`HTTP on http://${hostAndPort(address)}${exposure(address)}`);

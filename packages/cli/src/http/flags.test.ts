@@ -7,6 +7,7 @@ describe("the flags of the endpoints", () => {
     expect(endpointsPlan({ http: "8008", httpHost: "Node-a,node-b.example", leaderPort: "[::1]:8009" })).toEqual({
       http: { host: "127.0.0.1", port: 8008 },
       hosts: ["node-a", "node-b.example"],
+      tokenFile: undefined,
       agentCheck: undefined,
       leaderPort: { host: "::1", port: 8009 },
     });
@@ -18,6 +19,7 @@ describe("the flags of the endpoints", () => {
     [{ leaderPort: "" }, "--leader-port"],
     [{ leaderPort: "0" }, "--leader-port"],
     [{ httpHost: "a" }, "--http-host needs --http"],
+    [{ httpTokenFile: "a" }, "--http-token-file needs --http"],
     [{ http: "1", httpHost: "" }, "--http-host"],
     [{ http: "1", httpHost: "a,,b" }, "--http-host"],
     [{ http: "1", httpHost: "a:80" }, "--http-host"],

@@ -5,6 +5,7 @@ import { type Address, hostAndPort, isLoopback, parseAddress } from "../listenin
 export interface EndpointFlags {
   readonly http?: string;
   readonly httpHost?: string;
+  readonly httpTokenFile?: string;
   readonly agentCheck?: string;
   readonly leaderPort?: string;
 }
@@ -14,19 +15,24 @@ export interface EndpointsPlan {
   readonly http: Address | undefined;
   /** Names that requests over HTTP may be addressed to, besides loopback and our own address. */
   readonly hosts: readonly string[];
+  /** Where the secret is that actions over HTTP need; undefined: there are none. */
+  readonly tokenFile: string | undefined;
   readonly agentCheck: Address | undefined;
   readonly leaderPort: Address | undefined;
 }
 
 /** Checks the flags; undefined when none is given. Throws CommandError 64. */
-export function endpointsPlan({ http, httpHost, agentCheck, leaderPort }: EndpointFlags): EndpointsPlan | undefined {
+export function endpointsPlan(flags: EndpointFlags): EndpointsPlan | undefined {
+  const { http, httpHost, httpTokenFile, agentCheck, leaderPort } = flags;
   if (httpHost !== undefined && http === undefined) throw usage("--http-host needs --http as well");
+  if (httpTokenFile !== undefined && http === undefined) throw usage("--http-token-file needs --http as well");
   if (http === undefined && agentCheck === undefined && leaderPort === undefined) return undefined;
   const address = (flag: string, text: string | undefined): Address | undefined =>
     text === undefined ? undefined : parseAddress(flag, text);
   const plan = {
     http: address("--http", http),
     hosts: httpHost === undefined ? [] : httpHost.split(",").map(hostName),
+    tokenFile: httpTokenFile,
     agentCheck: address("--agent-check", agentCheck),
     leaderPort: address("--leader-port", leaderPort),
   };

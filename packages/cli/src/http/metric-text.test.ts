@@ -4,25 +4,25 @@ import { parseMetrics } from "./testing/parse-metrics.ts";
 
 describe("a page of metrics", () => {
   it("says any text in labels and help", () => {
-    const page = new MetricsPage();
+    const page = new MetricsPage(1);
     const labels = { election: 'a"b\\c\nd{}=,', other: "ü\t€" };
     page.family("x", "gauge", "a\\b\nc");
     page.sample(-1.5, labelText(labels));
-    expect(parseMetrics(page.toString())).toEqual([{ name: "x", labels, value: -1.5 }]);
+    expect(parseMetrics(page.bytes.toString())).toEqual([{ name: "x", labels, value: -1.5 }]);
   });
 
   it("writes numbers that are none as Prometheus does", () => {
-    const page = new MetricsPage();
+    const page = new MetricsPage(1);
     page.family("x", "gauge", "x");
     for (const [index, value] of [Infinity, -Infinity, NaN, 1e21, 1e-9].entries()) page.sample(value, `n="${index}"`);
-    expect(page.toString().split("\n").slice(2, 7)).toEqual([
+    expect(page.bytes.toString().split("\n").slice(2, 7)).toEqual([
       'x{n="0"} +Inf',
       'x{n="1"} -Inf',
       'x{n="2"} NaN',
       'x{n="3"} 1e+21',
       'x{n="4"} 1e-9',
     ]);
-    expect(parseMetrics(page.toString())).toHaveLength(5);
+    expect(parseMetrics(page.bytes.toString())).toHaveLength(5);
   });
 
   it("shows what was counted since it was asked for last", () => {
@@ -33,12 +33,12 @@ describe("a page of metrics", () => {
   });
 
   it("adds buckets up, bounds included in theirs", () => {
-    const page = new MetricsPage();
+    const page = new MetricsPage(1);
     const histogram = new Histogram([0.1, 1]);
     for (const value of [0.05, 0.1, 0.5, 1, 7]) histogram.observe(value);
     page.family("x_seconds", "histogram", "x");
     page.histogram(histogram, 'a="b"');
-    expect(page.toString().split("\n").slice(2)).toEqual([
+    expect(page.bytes.toString().split("\n").slice(2)).toEqual([
       'x_seconds_bucket{a="b",le="0.1"} 2',
       'x_seconds_bucket{a="b",le="1"} 4',
       'x_seconds_bucket{a="b",le="+Inf"} 5',

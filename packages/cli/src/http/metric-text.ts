@@ -18,28 +18,56 @@ function escaped(character: string): string {
   return character === "\n" ? "\\n" : `\\${character}`;
 }
 
-/** A page in Prometheus' text format 0.0.4, written family by family. */
+const LINE_FEED = 10;
+/** No character takes more in UTF-8. */
+const MAX_CHARACTER_BYTES = 3;
+
+/**
+ * A page in Prometheus' text format 0.0.4, written family by family.
+ *
+ * It is written as bytes, outside of the heap: a page of many services is a megabyte, and as a string it would stay in
+ * memory until all of the heap is looked through, which in a process that does little else is after many pages.
+ */
 export class MetricsPage {
-  readonly #lines: string[] = [];
+  #bytes: Buffer;
+  #length = 0;
   #name = "";
+
+  /** @param expectedBytes about how long it will be; a longer one is moved while it grows */
+  constructor(expectedBytes: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(expectedBytes);
+  }
 
   /** Starts a metric; all its samples follow. */
   family(name: string, type: MetricType, help: string): void {
     this.#name = name;
-    this.#lines.push(`# HELP ${name} ${help.replace(/[\\\n]/g, escaped)}`, `# TYPE ${name} ${type}`);
+    this.#add(`# HELP ${name} ${help.replace(/[\\\n]/g, escaped)}`);
+    this.#add(`# TYPE ${name} ${type}`);
   }
 
   /** @param labels as {@link labelText} has them */
   sample(value: number, labels = ""): void {
-    this.#lines.push(line(this.#name, labels, value));
+    this.#add(line(this.#name, labels, value));
   }
 
   histogram(histogram: Histogram, labels = ""): void {
-    this.#lines.push(histogram.text(this.#name, labels));
+    this.#add(histogram.text(this.#name, labels));
   }
 
-  toString(): string {
-    return `${this.#lines.join("\n")}\n`;
+  /** The page so far, in UTF-8. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  #add(text: string): void {
+    const needed = this.#length + (text.length + 1) * MAX_CHARACTER_BYTES;
+    if (needed > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2));
+      this.#bytes.copy(larger, 0, 0, this.#length);
+      this.#bytes = larger;
+    }
+    this.#length += this.#bytes.write(text, this.#length);
+    this.#bytes[this.#length++] = LINE_FEED;
   }
 }
 

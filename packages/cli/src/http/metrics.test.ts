@@ -17,7 +17,7 @@ describe("the metrics", () => {
   afterEach(() => store[Symbol.dispose]());
 
   const text = (services: readonly Service[]): string =>
-    metricsText({ services, store, lag, listeners: () => 3, version: "1.2.3" });
+    metricsText({ services, store, lag, listeners: () => 3, version: "1.2.3" }).toString();
   const valueOf = (samples: readonly Sample[], name: string, labels: object = {}): number | undefined =>
     samples.find((each) => each.name === name && Object.entries(labels).every(([key, v]) => each.labels[key] === v))
       ?.value;
@@ -27,6 +27,11 @@ describe("the metrics", () => {
     leader.lead(9000);
     const standby = new ServiceBench('two"\\\n');
     standby.store.token = 9n;
+    standby.store.count = 3;
+    standby.service.control.paused.set(true);
+    standby.service.runBy(["on-promote"], { healthy: false });
+    leader.service.hookRan("pre-promote", "timeout", 10_000);
+    leader.service.hookRan("pre-promote", "ok", 300);
     const samples = parseMetrics(text([leader.service, standby.service]));
     const one = { election: "one" };
     const two = { election: 'two"\\\n' };
@@ -39,9 +44,18 @@ describe("the metrics", () => {
         "lease_ttl_seconds",
         "lease_remaining_seconds",
         "term",
+        "candidates",
+        "eligible",
+        "paused",
+        "healthy",
       ].map((name) => valueOf(samples, `tenure_${name}`, labels));
-    expect(values(one)).toEqual([1, 0, 1, 1, 10, 9, 7]);
-    expect(values(two)).toEqual([0, 1, 0, 0, 0, 0, 0]);
+    expect(values(one)).toEqual([1, 0, 1, 1, 10, 9, 7, 0, 1, 0, 1]);
+    expect(values(two)).toEqual([0, 1, 0, 0, 0, 0, 0, 3, 0, 1, 0]);
+    const hook = { ...one, hook: "pre-promote" };
+    expect(valueOf(samples, "tenure_hook_failures_total", hook)).toBe(1);
+    expect(valueOf(samples, "tenure_hook_failures_total", { ...two, hook: "on-promote" })).toBe(0);
+    expect(valueOf(samples, "tenure_hook_duration_seconds_sum", { ...hook, result: "timeout" })).toBe(10);
+    expect(valueOf(samples, "tenure_hook_duration_seconds_count", { ...hook, result: "ok" })).toBe(1);
     expect(valueOf(samples, "tenure_transitions_total", { ...two, reason: "expired" })).toBe(0);
     expect(valueOf(samples, "tenure_event_listeners")).toBe(3);
     expect(valueOf(samples, "tenure_build_info", { version: "1.2.3" })).toBe(1);
@@ -62,7 +76,7 @@ describe("the metrics", () => {
     expect(valueOf(parseMetrics(text([])), "tenure_loop_lag_seconds_bucket", { le: "0.001" })).toBe(1);
   });
 
-  it(`are made of ${SERVICES} services, with every failover they can have seen`, ({ annotate }) => {
+  it(`are made of ${SERVICES} services, with every failover and hook they can have seen`, ({ annotate }) => {
     const services = Array.from({ length: SERVICES }, (_, index) => {
       const bench = new ServiceBench(`services/number-${index}`);
       for (const kind of ["planned", "exit", "lost"] as const) {
@@ -71,6 +85,10 @@ describe("the metrics", () => {
         bench.service.stopping(kind);
         bench.service.stopped();
         bench.service.over("stopped");
+      }
+      for (const name of ["pre-promote", "on-promote", "on-demote", "on-leader-change"] as const) {
+        bench.service.hookRan(name, "ok", 100);
+        bench.service.hookRan(name, "failed", 100);
       }
       return bench.service;
     });

@@ -15,13 +15,20 @@ export interface Measured {
   readonly version: string;
 }
 
-/** All metrics as they are at this instant; docs/metrics.md explains each. */
-export function metricsText(measured: Measured): string {
-  const page = new MetricsPage();
-  ofServices(page, measured.services);
-  ofStore(page, measured.store);
-  ofProcess(page, measured);
-  return page.toString();
+/** About what a page takes for the node itself, and for each service. */
+const NODE_BYTES = 16 * 1024;
+const SERVICE_BYTES = 8 * 1024;
+
+/** All metrics as they are at this instant, as bytes of text; docs/metrics.md explains each. */
+export function metricsText(measured: Measured): Buffer {
+  const page = new MetricsPage(NODE_BYTES + measured.services.length * SERVICE_BYTES);
+  // Each service looks at the clock for most of its samples.
+  systemClock.atOneReading(() => {
+    ofServices(page, measured.services);
+    ofStore(page, measured.store);
+    ofProcess(page, measured);
+  });
+  return page.bytes;
 }
 
 function ofServices(page: MetricsPage, services: readonly Service[]): void {
@@ -51,6 +58,22 @@ function ofServices(page: MetricsPage, services: readonly Service[]): void {
     "For how long the lease that this node leads on is proven, 0 while it has no term.",
     (s) => (s.term?.provenForMs ?? 0) / 1000,
   );
+  each(
+    "tenure_candidates",
+    "gauge",
+    "Nodes in the queue as this node sees it, the leader included.",
+    (s) => s.candidates,
+  );
+  each("tenure_eligible", "gauge", "1 while this node may stand: healthy, and not paused, else 0.", (s) =>
+    s.eligible ? 1 : 0,
+  );
+  each("tenure_paused", "gauge", "1 while an operator has this node not stand, else 0.", (s) => (s.paused ? 1 : 0));
+  each(
+    "tenure_healthy",
+    "gauge",
+    "1 while the checks of this service's health succeed, or there are none, else 0.",
+    (s) => (s.health === "failing" ? 0 : 1),
+  );
   each("tenure_terms_total", "counter", "Terms that this node was elected to.", (s) => s.terms);
   page.family("tenure_transitions_total", "counter", "Ends of this node's terms, by reason.");
   for (const { service, labels } of rows) {
@@ -66,13 +89,21 @@ function ofServices(page: MetricsPage, services: readonly Service[]): void {
     "Seconds for which this node saw nobody lead.",
     (s) => s.vacantMs / 1000,
   );
+  page.family("tenure_hook_duration_seconds", "histogram", "How long hooks took, by what they came to.");
+  for (const { service } of rows) {
+    for (const { labels, seconds } of service.hooks.times) page.histogram(seconds, labels);
+  }
+  page.family("tenure_hook_failures_total", "counter", "Hooks that failed, or took too long.");
+  for (const { service } of rows) {
+    for (const { labels, count } of service.hooks.failures) page.sample(count, labels);
+  }
   page.family(
     "tenure_failover_duration_seconds",
     "histogram",
     "What this node took for its part in a change of leader, by kind and phase.",
   );
   for (const { service } of rows) {
-    for (const { labels, seconds } of service.failovers) page.histogram(seconds, labels);
+    for (const { labels, seconds } of service.failovers.all) page.histogram(seconds, labels);
   }
 }
 
@@ -85,6 +116,10 @@ function ofStore(page: MetricsPage, store: StoreFacts): void {
     "For how long the lease was still proven when a keep-alive was answered.",
   );
   page.histogram(store.leftSeconds);
+  page.family("tenure_keepalive_interval_seconds", "histogram", "From one answered keep-alive of a lease to the next.");
+  page.histogram(store.intervalSeconds);
+  page.family("tenure_keepalive_age_seconds", "gauge", "Since a keep-alive was answered last, 0 without a lease.");
+  page.sample(store.keepAliveAgeMs / 1000);
   page.family("tenure_keepalive_overdue_total", "counter", "Keep-alives that were sent again because no answer came.");
   page.sample(store.keepAlivesOverdue);
   page.family("tenure_lease_doubts_total", "counter", "Stalls of this process that put a lease in doubt.");

@@ -52,18 +52,14 @@ describe("requests", () => {
     ["none", "navigate", undefined],
     ["cross-site", "navigate", undefined],
     ["cross-site", "no-cors", 403],
+    ["same-site", "navigate", undefined],
     ["same-site", "no-cors", 403],
   ])("that a browser marks as %s and %s get %s", (site, mode, status) => {
     expect(refused({ host: "localhost", "sec-fetch-site": site, "sec-fetch-mode": mode })).toBe(status);
   });
 
-  it.each([
-    ["GET", undefined],
-    ["HEAD", undefined],
-    ["OPTIONS", undefined],
-    ["POST", 405],
-    ["PUT", 405],
-    ["DELETE", 405],
-    ["get", 405],
-  ])("by %s get %s", (method, status) => expect(refused({ host: "localhost" }, { method })).toBe(status));
+  it("are no forms of other sites", () => {
+    const form = { host: "localhost", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" };
+    expect(refused(form, { method: "POST" })).toBe(403);
+  });
 });

@@ -8,8 +8,10 @@ export interface Refusal {
   readonly error: string;
 }
 
-/** What every route answers; the rest changes something, and there is nothing to change here. */
-export const METHODS = ["GET", "HEAD", "OPTIONS"] as const;
+/** What every route but an action answers. */
+export const METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
+/** What an action answers. */
+export const ACTION_METHODS: readonly string[] = ["POST", "OPTIONS"];
 
 /** What is needed of a request. */
 export type Checked = Pick<IncomingMessage, "method" | "httpVersion" | "headers" | "rawHeaders"> & {
@@ -23,7 +25,7 @@ export type Checked = Pick<IncomingMessage, "method" | "httpVersion" | "headers"
  * @param names hosts that are allowed besides loopback and the address that the request came to
  */
 export function refusalOf(request: Checked, names: ReadonlySet<string>): Refusal | undefined {
-  const { method = "", headers, rawHeaders } = request;
+  const { headers, rawHeaders } = request;
   // Names and values in turn. Only the first Host would be seen in `headers`.
   const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === "host").length;
   // Health checks of the old version have none, and browsers always have one.
@@ -34,7 +36,6 @@ export function refusalOf(request: Checked, names: ReadonlySet<string>): Refusal
     return { status: 403, error: "this Host is not served; allow it with --http-host" };
   }
   if (crossesOrigins(request)) return { status: 403, error: "requests across origins are refused" };
-  if (!METHODS.some((known) => known === method)) return { status: 405, error: "there is only GET, HEAD and OPTIONS" };
   return undefined;
 }
 
@@ -46,11 +47,11 @@ function hostAllowed(header: string, localAddress: string | undefined, names: Re
   return isLoopback(host) || names.has(host) || (isIP(host) !== 0 && host === localAddress?.replace(/^::ffff:/, ""));
 }
 
-function crossesOrigins({ headers }: Checked): boolean {
+function crossesOrigins({ method, headers }: Checked): boolean {
   const { host, origin } = headers;
   if (origin !== undefined && origin.toLowerCase() !== `http://${host?.toLowerCase()}`) return true;
   const site = headers["sec-fetch-site"];
-  // A link to here from elsewhere is harmless: its page does not see the answer.
-  const navigates = headers["sec-fetch-mode"] === "navigate";
+  // A link to here from elsewhere is harmless: its page does not see the answer. A form is none.
+  const navigates = headers["sec-fetch-mode"] === "navigate" && method === "GET";
   return site !== undefined && site !== "same-origin" && site !== "none" && !navigates;
 }

@@ -3,12 +3,16 @@ import { type Board, routed } from "./routes.ts";
 import { ServiceBench } from "./testing/fixtures.ts";
 
 function board(...benches: readonly ServiceBench[]): Board {
-  return { services: benches.map(({ service }) => service), status: () => ({ all: true }), metrics: () => "metrics\n" };
+  return {
+    services: benches.map(({ service }) => service),
+    status: () => ({ all: true }),
+    metrics: () => Buffer.from("metrics\n"),
+  };
 }
 
 function get(target: string, ...benches: readonly ServiceBench[]) {
   const answer = routed(target, board(...benches));
-  if ("t" in answer) throw new Error("a stream");
+  if ("t" in answer) throw new Error("no answer");
   return answer;
 }
 
@@ -112,10 +116,19 @@ describe("the other routes", () => {
   it("give status, metrics and streams", () => {
     const bench = inRole("leader");
     expect(JSON.parse(get("/status", bench).body)).toEqual({ all: true });
-    expect(get("/metrics", bench)).toMatchObject({ status: 200, body: "metrics\n" });
+    expect(get("/metrics", bench)).toMatchObject({ status: 200, bytes: Buffer.from("metrics\n") });
     expect(JSON.parse(get("/services/job", bench).body)).toMatchObject({ election: "job" });
     expect(routed("/events", board(bench))).toEqual({ t: "events", service: undefined });
     expect(routed("/services/job/events", board(bench))).toEqual({ t: "events", service: bench.service });
+  });
+
+  it.each(["resign", "transfer", "pause", "resume"])("pass the action %s on, of one service", (action) => {
+    const bench = inRole("leader", "one");
+    const wanted = { t: "action", action, service: bench.service };
+    expect(routed(`/${action}?to=b`, board(bench))).toMatchObject(wanted);
+    const two = board(bench, inRole("leader", "two"));
+    expect(routed(`/services/one/${action}`, two)).toMatchObject(wanted);
+    expect(routed(`/${action}`, two)).toMatchObject({ status: 404 });
   });
 
   it.each([

@@ -1,3 +1,4 @@
+import { ACTIONS, type ActionWanted } from "./actions.ts";
 import { type Answer, errorAnswer, headerText, jsonAnswer } from "./answer.ts";
 import { METRICS_CONTENT_TYPE } from "./metric-text.ts";
 import type { Role, Service } from "./service.ts";
@@ -7,8 +8,8 @@ export interface Board {
   readonly services: readonly Service[];
   /** All there is to know of this node, for programs. */
   readonly status: () => object;
-  /** The metrics as text. */
-  readonly metrics: () => string;
+  /** The metrics as bytes of text. */
+  readonly metrics: () => Buffer;
 }
 
 /** A stream of events is asked for, of one service or of all. */
@@ -17,13 +18,16 @@ export interface EventsWanted {
   readonly service: Service | undefined;
 }
 
+/** What a request comes to: an answer, or what else there is to be done for one. */
+export type Routed = Answer | EventsWanted | ActionWanted;
+
 /** Nothing to wait for: whoever asks again in a second may find another answer. */
 const RETRY_AFTER = { "Retry-After": "1" };
 const MIN_CODE = 200;
 const MAX_CODE = 599;
 
 /** What a path and query ask for; throws nothing, whatever they are. */
-export function routed(target: string, board: Board): Answer | EventsWanted {
+export function routed(target: string, board: Board): Routed {
   const [path = "", ...queries] = target.split("?");
   const query = new URLSearchParams(queries.join("?"));
   const [root, services, name, action, ...more] = path.split("/");
@@ -35,7 +39,7 @@ export function routed(target: string, board: Board): Answer | EventsWanted {
   return ofService(action ?? "status", query, service) ?? noSuch(board);
 }
 
-function ofNode(action: string, query: URLSearchParams, board: Board): Answer | EventsWanted {
+function ofNode(action: string, query: URLSearchParams, board: Board): Routed {
   const { services } = board;
   switch (action) {
     case "livez":
@@ -51,7 +55,7 @@ function ofNode(action: string, query: URLSearchParams, board: Board): Answer | 
     case "events":
       return { t: "events", service: undefined };
     case "metrics":
-      return { status: 200, headers: { "Content-Type": METRICS_CONTENT_TYPE }, body: board.metrics() };
+      return { status: 200, headers: { "Content-Type": METRICS_CONTENT_TYPE }, body: "", bytes: board.metrics() };
     default: {
       // Of several services none is meant by the short name.
       const [only, ...others] = services;
@@ -61,8 +65,10 @@ function ofNode(action: string, query: URLSearchParams, board: Board): Answer | 
   }
 }
 
-function ofService(action: string, query: URLSearchParams, service: Service): Answer | EventsWanted | undefined {
-  switch (action) {
+function ofService(name: string, query: URLSearchParams, service: Service): Routed | undefined {
+  const action = ACTIONS.find((each) => each === name);
+  if (action !== undefined) return { t: "action", action, service, query };
+  switch (name) {
     case "leader":
     case "primary":
       return roleAnswer(service, "leader", query);
@@ -133,8 +139,11 @@ function codeIn(query: URLSearchParams, name: string): number | undefined | "wro
 }
 
 function noSuch({ services }: Board): Answer {
-  const short = services.length === 1 ? "/leader, /standby" : "/services/NAME/leader, /services/NAME/standby";
-  return errorAnswer(404, `no such route; there are ${short}, /health, /livez, /readyz, /status, /events, /metrics`);
+  const before = services.length === 1 ? "" : "/services/NAME";
+  const roles = `${before}/leader, ${before}/standby`;
+  const actions = ACTIONS.map((action) => `${before}/${action}`).join(", ");
+  const others = "/health, /livez, /readyz, /status, /events, /metrics";
+  return errorAnswer(404, `no such route; there are ${roles}, ${others}; by POST ${actions}`);
 }
 
 function decoded(name: string): string | undefined {

@@ -5,6 +5,9 @@ import { ManualClock } from "@tenure/etcd/runtime";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EventLog } from "./event-log.ts";
 import { EventStreams, MAX_LISTENERS } from "./event-streams.ts";
+import type { ActionWanted } from "./actions.ts";
+import { jsonAnswer } from "./answer.ts";
+import { Gate } from "./gate.ts";
 import type { Board } from "./routes.ts";
 import { HttpServer, MAX_CONNECTIONS } from "./server.ts";
 import { FakeTerm, ServiceBench } from "./testing/fixtures.ts";
@@ -15,6 +18,8 @@ interface Got {
   readonly body: string;
 }
 
+const TOKEN = "0123456789abcdef";
+
 describe("the HTTP server", () => {
   let bench: ServiceBench;
   let log: EventLog;
@@ -22,23 +27,33 @@ describe("the HTTP server", () => {
   let server: HttpServer;
   let port: number;
   const sockets: Socket[] = [];
+  const performed: ActionWanted[] = [];
 
   beforeEach(async () => {
     bench = new ServiceBench();
     bench.lead();
     clock = new ManualClock();
     log = new EventLog();
-    const board: Board = { services: [bench.service], status: () => ({}), metrics: () => "" };
+    const board: Board = { services: [bench.service], status: () => ({}), metrics: () => Buffer.from("") };
     const streams = new EventStreams(log, () => ({ now: log.newest }), clock);
-    server = new HttpServer({ board, streams, hosts: ["Allowed.example"] });
+    const gate = new Gate({
+      tokens: { matches: (text) => Promise.resolve(text === TOKEN) },
+      log: { note: () => undefined },
+    });
+    const perform = (wanted: ActionWanted) => {
+      performed.push(wanted);
+      return Promise.resolve(jsonAnswer(200, { result: "done" }));
+    };
+    server = new HttpServer({ board, streams, gate, actions: { perform }, hosts: ["Allowed.example"] });
     ({ port } = await server.listen({ host: "127.0.0.1", port: 0 }, "--http"));
   });
   afterEach(async () => {
     for (const socket of sockets.splice(0)) socket.destroy();
+    performed.length = 0;
     await server.close();
   });
 
-  function get(path: string, options: RequestOptions & { readonly send?: string } = {}): Promise<Got> {
+  function get(path: string, options: RequestOptions & { readonly send?: string | undefined } = {}): Promise<Got> {
     const { send, ...rest } = options;
     return new Promise((resolve, reject) => {
       const sent = request({ port, path, agent: false, ...rest }, (response) => {
@@ -99,6 +114,49 @@ describe("the HTTP server", () => {
     const got = await get("/leader", { method });
     expect(got).toMatchObject({ status: 405, headers: { allow: "GET, HEAD, OPTIONS" } });
     expect(got.body).toContain("error");
+  });
+
+  describe("asked to act", () => {
+    const bearer = { authorization: `Bearer ${TOKEN}` };
+
+    it("acts for who knows the token, and closes the connection", async () => {
+      const got = await get("/transfer?to=b", { method: "POST", headers: bearer });
+      expect(got).toMatchObject({ status: 200, headers: { connection: "close" }, body: '{"result":"done"}\n' });
+      expect(performed).toMatchObject([{ action: "transfer", service: bench.service }]);
+      expect(performed[0]?.query.get("to")).toBe("b");
+    });
+
+    const challenge = { "www-authenticate": 'Bearer realm="tenure"' };
+    const allow = { allow: "POST, OPTIONS" };
+    const post = (headers: Record<string, string>, send?: string) => ({ method: "POST", headers, send });
+    it.each<[string, number, RequestOptions & { readonly send?: string | undefined }, object]>([
+      ["GET", 405, { method: "GET", headers: bearer }, allow],
+      ["HEAD", 405, { method: "HEAD", headers: bearer }, allow],
+      ["PUT", 405, { method: "PUT", headers: bearer }, allow],
+      ["OPTIONS", 200, { method: "OPTIONS" }, allow],
+      ["no token", 401, post({}), challenge],
+      ["another scheme", 401, post({ authorization: `Basic ${TOKEN}` }), challenge],
+      ["a wrong token", 401, post({ authorization: "Bearer 0123456789abcdee" }), {}],
+      ["a forged host", 403, post({ ...bearer, host: "evil.example" }), {}],
+      ["a foreign origin", 403, post({ ...bearer, origin: "http://evil.example" }), {}],
+      ["the origin null", 403, post({ ...bearer, origin: "null" }), {}],
+      ["10 MB", 413, post(bearer, "x".repeat(10_000_000)), {}],
+      ["a form", 415, post(bearer, "to=b"), {}],
+      ["a chunked body", 415, post({ ...bearer, "transfer-encoding": "chunked" }, "{}"), {}],
+    ])("answers %s with %i, and does nothing", async (_, status, options, headers) => {
+      expect(await get("/services/job/resign", options)).toMatchObject({ status, headers });
+      expect(performed).toEqual([]);
+    });
+  });
+
+  it("does not do what comes behind an action on its connection, since nobody would hear what came of it", async () => {
+    const post = (action: string): string =>
+      `POST /${action} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`;
+    const socket = connect(port, "127.0.0.1", () => socket.write(post("pause") + post("resume")));
+    sockets.push(socket);
+    socket.resume();
+    await once(socket, "close");
+    expect(performed.map(({ action }) => action)).toEqual(["pause"]);
   });
 
   it("refuses forged hosts and origins, and serves the names it was given", async () => {

@@ -90,6 +90,24 @@ describe("a service", () => {
     expect(bench.service).toMatchObject({ role: "none", ready: false });
   });
 
+  it("is eligible unless it is paused, unfit, or has been told to end", () => {
+    const bench = new ServiceBench();
+    const { service } = bench;
+    expect(service).toMatchObject({ eligible: true, paused: false, health: "unchecked", phase: "starting" });
+    service.control.paused.set(true);
+    expect(service).toMatchObject({ eligible: false, paused: true, phase: "paused" });
+    bench.lead();
+    expect(service).toMatchObject({ eligible: false, phase: "leading", role: "leader" });
+    service.control.paused.set(false);
+    const health = { healthy: false };
+    service.runBy([], health);
+    expect(service).toMatchObject({ eligible: false, health: "failing" });
+    health.healthy = true;
+    expect(service).toMatchObject({ eligible: true, health: "ok" });
+    bench.closing = true;
+    expect(service.eligible).toBe(false);
+  });
+
   it("counts the time without a leader as it saw it", () => {
     const { service, clock } = new ServiceBench();
     const leader = {
@@ -138,7 +156,7 @@ describe("a service", () => {
     service.stopped();
     clock.advance(30);
     service.over("stopped");
-    const sums = [...service.failovers].map(({ labels, seconds }) => [labels, Math.round(seconds.sum * 1000)]);
+    const sums = [...service.failovers.all].map(({ labels, seconds }) => [labels, Math.round(seconds.sum * 1000)]);
     expect(sums).toEqual([
       ['election="job",kind="takeover",phase="elect"', 5],
       ['election="job",kind="takeover",phase="promote"', 40],
@@ -148,6 +166,17 @@ describe("a service", () => {
     ]);
   });
 
+  it("measures no stop of a program that is down when the term ends, about to be started again", () => {
+    const bench = new ServiceBench();
+    bench.lead();
+    bench.service.stopping("exit");
+    bench.service.restarting();
+    bench.clock.advance(5000);
+    bench.service.stopped();
+    bench.service.over("expired");
+    expect([...bench.service.failovers.all].filter(({ labels }) => labels.includes('kind="exit"'))).toEqual([]);
+  });
+
   it("calls it no takeover when nobody led before, and counts no release of a key it may not delete", () => {
     const bench = new ServiceBench();
     bench.store.seen = { key: "job/aa", before: null, at: bench.clock.now() };
@@ -155,7 +184,7 @@ describe("a service", () => {
     bench.service.stopping("lost");
     bench.service.stopped();
     bench.service.over("expired");
-    expect([...bench.service.failovers].map(({ labels }) => labels)).toEqual([
+    expect([...bench.service.failovers.all].map(({ labels }) => labels)).toEqual([
       'election="job",kind="vacant",phase="elect"',
       'election="job",kind="vacant",phase="promote"',
       'election="job",kind="vacant",phase="total"',

@@ -1,7 +1,11 @@
 import { type Clock, systemClock } from "@tenure/etcd/runtime";
 import type { Leader, LeaderChange, Term } from "tenure";
 import { leaderJson } from "../output.ts";
-import { Histogram, labelText } from "./metric-text.ts";
+import { Control } from "../run/control.ts";
+import type { Health } from "../run/health.ts";
+import type { HookName, HookResult } from "../run/hooks.ts";
+import { type FailoverKind, FailoverTimes } from "./failover-times.ts";
+import { HookFacts } from "./hook-facts.ts";
 import type { StoreFacts } from "./store-facts.ts";
 
 /** What a node is for a service, at one instant. */
@@ -15,8 +19,10 @@ export type Role =
 
 /** What a node does for a service. */
 export type Phase =
-  /** It is not in the queue: it has just started, lost its lease, or stands again in a moment. */
+  /** It is not in the queue: it has just started, lost its lease, is not fit, or stands again in a moment. */
   | "starting"
+  /** It is not in the queue, because an operator wants that. */
+  | "paused"
   | "standby"
   /** Elected; what comes before the program's start is under way. */
   | "promoting"
@@ -30,6 +36,7 @@ export type Phase =
 export const END_REASONS = [
   "stopped",
   "transferred",
+  "resigned",
   "unhealthy",
   "exited",
   "refused",
@@ -42,10 +49,6 @@ export const END_REASONS = [
   "auth",
 ] as const;
 export type EndReason = (typeof END_REASONS)[number];
-
-/** What took time in a change of leader, as far as one node can know it. */
-export type FailoverKind = "takeover" | "vacant" | "planned" | "exit" | "lost";
-export type FailoverPhase = "elect" | "promote" | "total" | "stop" | "release";
 
 /** What is needed of a term. */
 export type ServedTerm = Pick<Term, "key" | "value" | "token" | "leaseId" | "ttlMs" | "held" | "provenForMs">;
@@ -63,7 +66,7 @@ export interface ServiceOptions {
   readonly name: string;
   /** Where the election's keys are. */
   readonly prefix: string;
-  readonly store: Pick<StoreFacts, "standsWith" | "newestToken" | "leaderSeen">;
+  readonly store: Pick<StoreFacts, "standsWith" | "newestToken" | "leaderSeen" | "candidates">;
   /** Whether this node has been told to end. */
   readonly closing: () => boolean;
   readonly onEvent?: (event: ServiceEvent) => void;
@@ -79,9 +82,11 @@ interface Leading {
   readonly serves: () => boolean;
 }
 
+/** What the checks of a service's health say; failing until enough of them have succeeded. */
+type HealthState = "ok" | "failing" | "unchecked";
+
 /** Of a value that is longer, only so much is shown. */
 const SHOWN_VALUE_LENGTH = 4096;
-const FAILOVER_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /**
  * What a node knows of one service, in memory, fed by whoever runs the service.
@@ -90,6 +95,11 @@ const FAILOVER_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
  */
 export class Service {
   readonly name: string;
+  /** What operators want of it. */
+  readonly control: Control = new Control();
+  readonly hooks: HookFacts;
+  /** How long its changes of leader took. */
+  readonly failovers: FailoverTimes;
   /** Terms that this node was elected to. */
   terms = 0;
   restarts = 0;
@@ -99,7 +109,7 @@ export class Service {
   readonly #closing: () => boolean;
   readonly #onEvent: (event: ServiceEvent) => void;
   readonly #clock: Clock;
-  readonly #failovers = new Map<string, { readonly labels: string; readonly seconds: Histogram }>();
+  #health: Pick<Health, "healthy"> | undefined;
   #leading: Leading | undefined;
   /** The token of our candidate that has left the queue; its lease may live on for others. */
   #formerToken: bigint | undefined;
@@ -111,6 +121,8 @@ export class Service {
 
   constructor({ name, prefix, store, closing, onEvent, clock }: ServiceOptions) {
     this.name = name;
+    this.hooks = new HookFacts(name);
+    this.failovers = new FailoverTimes(name);
     this.#prefix = prefix;
     this.#store = store;
     this.#closing = closing;
@@ -133,8 +145,25 @@ export class Service {
     if (role === "standby") return "standby";
     if (role === "leader") return "leading";
     if (this.#closing()) return "stopping";
-    const phase = this.#leading?.phase ?? "starting";
+    if (this.#leading === undefined) return this.paused ? "paused" : "starting";
+    const { phase } = this.#leading;
     return phase === "leading" ? "stopping" : phase;
+  }
+
+  /** Whether an operator wants this node not to stand. */
+  get paused(): boolean {
+    return this.control.paused.holds;
+  }
+
+  /** What the checks of its health say. */
+  get health(): HealthState {
+    if (this.#health === undefined) return "unchecked";
+    return this.#health.healthy ? "ok" : "failing";
+  }
+
+  /** Whether it may stand for election, or lead, as far as this node's own state goes. */
+  get eligible(): boolean {
+    return !this.#closing() && !this.paused && this.health !== "failing";
   }
 
   /** Whether it takes part: it leads with a lease that is proven, or is in the queue with one. */
@@ -155,15 +184,26 @@ export class Service {
     return { key, value: shown(value), revision, leaseId };
   }
 
+  /** How many stand, the leader included, as far as this node sees. */
+  get candidates(): number {
+    return this.#store.candidates(this.#prefix);
+  }
+
   /** Milliseconds for which nobody led as far as this node saw. */
   get vacantMs(): number {
     return this.#vacantMs + (this.#vacantSince === undefined ? 0 : this.#clock.now() - this.#vacantSince);
   }
 
-  /** How long changes of leader took, by kind and phase. */
-  get failovers(): Iterable<{ readonly labels: string; readonly seconds: Histogram }> {
-    return this.#failovers.values();
+  /** Somebody runs it, with these hooks and checks. */
+  runBy(hooks: readonly HookName[], health: Pick<Health, "healthy"> | undefined): void {
+    this.hooks.are(hooks);
+    this.#health = health;
   }
+
+  /** A hook was run. */
+  readonly hookRan = (hook: HookName, result: HookResult, durationMs: number): void => {
+    this.hooks.ran(hook, result, durationMs);
+  };
 
   /** The election's view shows another leader, or another value of the same one. */
   sawLeader({ leader, revision }: LeaderChange): void {
@@ -180,7 +220,7 @@ export class Service {
     this.terms++;
     this.#leading = { term, electedAt: now, phase: "promoting", serves: () => false };
     const seen = this.#store.leaderSeen(this.#prefix);
-    if (seen?.key === term.key) this.#took(this.#electedKind(), "elect", now - seen.at);
+    if (seen?.key === term.key) this.failovers.took(this.#electedKind(), "elect", now - seen.at);
     this.#emitRole();
   }
 
@@ -197,8 +237,8 @@ export class Service {
       const now = this.#clock.now();
       const seen = this.#store.leaderSeen(this.#prefix);
       const since = seen?.key === this.#leading.term.key ? seen.at : electedAt;
-      this.#took(this.#electedKind(), "promote", now - electedAt);
-      this.#took(this.#electedKind(), "total", now - since);
+      this.failovers.took(this.#electedKind(), "promote", now - electedAt);
+      this.failovers.took(this.#electedKind(), "total", now - since);
     }
     this.#emitRole();
   }
@@ -206,6 +246,8 @@ export class Service {
   /** The program ended, and is started again in this term. */
   restarting(): void {
     this.restarts++;
+    // That end was not the term's.
+    this.#endingSince = undefined;
     this.#enter("restarting");
   }
 
@@ -220,7 +262,7 @@ export class Service {
     if (this.#endingSince === undefined) return;
     const { kind, at } = this.#endingSince;
     const now = this.#clock.now();
-    this.#took(kind, "stop", now - at);
+    this.failovers.took(kind, "stop", now - at);
     this.#endingSince = { kind, at: now };
   }
 
@@ -229,7 +271,7 @@ export class Service {
     const now = this.#clock.now();
     // The key of a lost term is not ours to delete.
     if (this.#endingSince !== undefined && this.#endingSince.kind !== "lost") {
-      this.#took(this.#endingSince.kind, "release", now - this.#endingSince.at);
+      this.failovers.took(this.#endingSince.kind, "release", now - this.#endingSince.at);
     }
     this.ends.set(reason, (this.ends.get(reason) ?? 0) + 1);
     this.#endingSince = undefined;
@@ -251,8 +293,12 @@ export class Service {
       role,
       phase,
       ready,
+      eligible: this.eligible,
+      paused: this.paused,
+      health: this.health,
       leader: leader && leaderJson(leader),
       revision: String(this.#revision),
+      candidates: this.candidates,
       term: this.#termJson(),
       terms: this.terms,
       restarts: this.restarts,
@@ -284,14 +330,6 @@ export class Service {
     const seen = this.#store.leaderSeen(this.#prefix);
     const before = seen?.before ?? null;
     return before !== null && before !== seen?.key ? "takeover" : "vacant";
-  }
-
-  #took(kind: FailoverKind, phase: FailoverPhase, durationMs: number): void {
-    const labels = labelText({ election: this.name, kind, phase });
-    const known = this.#failovers.get(`${kind} ${phase}`);
-    const { seconds } = known ?? { seconds: new Histogram(FAILOVER_SECONDS) };
-    if (known === undefined) this.#failovers.set(`${kind} ${phase}`, { labels, seconds });
-    seconds.observe(durationMs / 1000);
   }
 
   #emitRole(reason?: EndReason): void {

@@ -45,6 +45,25 @@ describe("what is heard of the store", () => {
     expect(facts.doubts).toBe(1);
   });
 
+  it("measures from one answer of a lease to the next, and since the last one", () => {
+    expect(facts.keepAliveAgeMs).toBe(0);
+    publish("session:granted", LEASE);
+    publish("session:granted", { leaseId: 0xbbn, ttlMs: 60_000 });
+    clock.advance(2000);
+    expect(facts.intervalSeconds.sum).toBe(0);
+    publish("keep-alive:answered", { leaseId: LEASE.leaseId, roundTripMs: 100, leftMs: 4300 });
+    expect([facts.intervalSeconds.sum, facts.keepAliveAgeMs]).toEqual([2, 2000]);
+    publish("session:ended", { leaseId: 0xbbn, ttlMs: 60_000, why: "closed", reason: "" });
+    clock.advance(300);
+    expect(facts.keepAliveAgeMs).toBe(300);
+  });
+
+  it("knows how many stand in each election", () => {
+    publish("candidates:changed", { prefix: "job/", candidates: 3, revision: 3n });
+    publish("candidates:changed", { prefix: "job/", candidates: 2, revision: 4n });
+    expect([facts.candidates("job/"), facts.candidates("other/")]).toEqual([2, 0]);
+  });
+
   it("remembers who led before, and when it saw the change", () => {
     publish("leader:changed", { prefix: "job/", key: "job/bb", token: 3n, revision: 3n });
     clock.advance(50);

@@ -3,6 +3,7 @@ import type { ConnectionClosedEvent } from "@tenure/etcd";
 import { type Clock, systemClock } from "@tenure/etcd/runtime";
 import {
   type CandidateEvent,
+  type CandidatesChangedEvent,
   type KeepAliveAnsweredEvent,
   type LeaderChangedEvent,
   provenUntil,
@@ -18,6 +19,8 @@ interface Lease {
   /** Until when it is proven, by the clock. */
   readonly provenUntil: number;
   readonly doubted: boolean;
+  /** When it was granted, or a keep-alive of it answered last, by the clock. */
+  readonly answeredAt: number;
 }
 
 /** The newest change of an election's leader, and when it was seen. */
@@ -30,6 +33,7 @@ export interface LeaderSeen {
 }
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const INTERVAL_SECONDS = [0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10, 15, 30, 60];
 const LEFT_SECONDS = [0, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 20, 30, 60];
 
 /**
@@ -40,6 +44,8 @@ export class StoreFacts implements Disposable {
   readonly keepAliveSeconds: Histogram = new Histogram(SECONDS);
   /** How much of the proof was left when a keep-alive was answered. */
   readonly leftSeconds: Histogram = new Histogram(LEFT_SECONDS);
+  /** From one answer to a lease's keep-alive to the next. */
+  readonly intervalSeconds: Histogram = new Histogram(INTERVAL_SECONDS);
   /** Keep-alives whose answer was overdue. */
   keepAlivesOverdue = 0;
   /** Stalls of the process that put a lease in doubt. */
@@ -53,6 +59,8 @@ export class StoreFacts implements Disposable {
   /** Our newest candidate of each election, by prefix. */
   readonly #candidates = new Map<string, Pick<CandidateEvent, "key" | "token">>();
   readonly #leaders = new Map<string, LeaderSeen>();
+  /** How many stand, by prefix. */
+  readonly #counts = new Map<string, number>();
   readonly #unsubscribe: (() => void)[] = [];
 
   constructor(clock: Clock = systemClock) {
@@ -80,6 +88,17 @@ export class StoreFacts implements Disposable {
     return this.#leaders.get(prefix);
   }
 
+  /** How many candidates an election's view shows, the leader included; 0 before it shows any. */
+  candidates(prefix: string): number {
+    return this.#counts.get(prefix) ?? 0;
+  }
+
+  /** Milliseconds since a keep-alive was answered, of the lease for which that is longest; 0 without a lease. */
+  get keepAliveAgeMs(): number {
+    const now = this.#clock.now();
+    return Math.max(0, ...Array.from(this.#leases.values(), ({ answeredAt }) => now - answeredAt));
+  }
+
   [Symbol.dispose](): void {
     for (const stop of this.#unsubscribe) stop();
   }
@@ -94,7 +113,8 @@ export class StoreFacts implements Disposable {
     this.#on<SessionEvent>("tenure:session:granted", ({ leaseId, ttlMs }) => {
       this.#answered();
       // Off by the time that the grant took; a keep-alive tells more exactly.
-      this.#leases.set(leaseId, { ttlMs, provenUntil: provenUntil(this.#clock.now(), ttlMs), doubted: false });
+      const now = this.#clock.now();
+      this.#leases.set(leaseId, { ttlMs, provenUntil: provenUntil(now, ttlMs), doubted: false, answeredAt: now });
     });
     this.#on<KeepAliveAnsweredEvent>("tenure:keep-alive:answered", ({ leaseId, roundTripMs, leftMs }) => {
       this.#answered();
@@ -102,8 +122,10 @@ export class StoreFacts implements Disposable {
       this.leftSeconds.observe(leftMs / 1000);
       const lease = this.#leases.get(leaseId);
       if (lease === undefined) return;
-      const until = provenUntil(this.#clock.now() - roundTripMs, lease.ttlMs);
-      this.#leases.set(leaseId, { ...lease, provenUntil: Math.max(lease.provenUntil, until) });
+      const now = this.#clock.now();
+      this.intervalSeconds.observe((now - lease.answeredAt) / 1000);
+      const until = provenUntil(now - roundTripMs, lease.ttlMs);
+      this.#leases.set(leaseId, { ...lease, provenUntil: Math.max(lease.provenUntil, until), answeredAt: now });
     });
     this.#on("tenure:keep-alive:silent", () => this.keepAlivesOverdue++);
     this.#on<SessionEvent>("tenure:session:doubted", ({ leaseId }) => {
@@ -121,6 +143,9 @@ export class StoreFacts implements Disposable {
     this.#on<LeaderChangedEvent>("tenure:leader:changed", ({ prefix, key }) => {
       const before = this.#leaders.get(prefix)?.key ?? null;
       this.#leaders.set(prefix, { key, before, at: this.#clock.now() });
+    });
+    this.#on<CandidatesChangedEvent>("tenure:candidates:changed", ({ prefix, candidates }) => {
+      this.#counts.set(prefix, candidates);
     });
   }
 

@@ -40,11 +40,20 @@ export function containmentNamed(text: string): Containment {
   }
 }
 
+/** What {@link dyingWithUs} found out; undefined before it was asked for. */
+let deathWords: readonly string[] | undefined;
+
 /**
  * The words in front of a command that have the kernel kill its process when we die, guard or not. What it starts does
- * not inherit this. None where it cannot be had: elsewhere than on Linux, and with the `setpriv` of busybox.
+ * not inherit this. None where it cannot be had: elsewhere than on Linux, and with the `setpriv` of busybox. Tried out
+ * once: an agent has many services.
  */
 function dyingWithUs(): readonly string[] {
+  deathWords ??= findDeathWords();
+  return deathWords;
+}
+
+function findDeathWords(): readonly string[] {
   if (process.platform !== "linux") return [];
   try {
     const setpriv = systemTool("setpriv");

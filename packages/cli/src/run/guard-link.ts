@@ -1,6 +1,6 @@
 import { type GuardedStore, GuardLink as LeaseGuardLink, type LeaseGuard, type OtherMessage } from "tenure/guard";
 import type { TreeMark } from "./census.ts";
-import { type GuardReport, type Moment, momentIn, type RunMessage } from "./guard-protocol.ts";
+import { type GuardReport, type Moment, momentAt, type RunMessage } from "./guard-protocol.ts";
 import type { Notes } from "./log.ts";
 
 /** A deadline that moved by less is the same: a clock that is read twice. */
@@ -12,8 +12,8 @@ export interface ServiceGuard {
   tree(tree: TreeMark): void;
   /** Nothing of a tree lives any more. */
   gone(id: string): void;
-  /** The service's trees are to be killed in so many milliseconds, unless told otherwise by then; undefined: never. */
-  deadline(durationMs: number | undefined): void;
+  /** The service's trees are to be killed when our clock shows that, unless told otherwise; undefined: never. */
+  deadline(at: number | undefined): void;
 }
 
 /** A supervisor's side of its guard: tells it what runs, and for how long it may. */
@@ -21,6 +21,8 @@ export class GuardLink implements LeaseGuard {
   readonly #link: LeaseGuardLink;
   /** What each service does when the guard had to kill what it ran. */
   readonly #onFired = new Map<string, () => void>();
+  /** Deadlines that the guard has not been told of yet, by service. */
+  readonly #moved = new Map<string, number | undefined>();
 
   constructor(store: GuardedStore, log: Notes) {
     this.#link = new LeaseGuardLink({
@@ -49,15 +51,21 @@ export class GuardLink implements LeaseGuard {
    */
   service(owner: string, onFired: () => void): ServiceGuard {
     this.#onFired.set(owner, onFired);
-    let known: Moment | null = null;
+    let known: number | undefined;
     return {
-      tree: (tree) => this.#link.keep(`tree ${tree.id}`, { t: "tree", owner, tree } satisfies RunMessage),
-      gone: (id) => this.#link.drop(`tree ${id}`, { t: "gone", id } satisfies RunMessage),
-      deadline: (durationMs) => {
-        const at = durationMs === undefined ? null : momentIn(durationMs);
+      tree: (tree) => {
+        this.#tellDeadlines();
+        this.#link.keep(`tree ${tree.id}`, { t: "tree", owner, tree } satisfies RunMessage);
+      },
+      gone: (id) => {
+        this.#tellDeadlines();
+        this.#link.drop(`tree ${id}`, { t: "gone", id } satisfies RunMessage);
+      },
+      deadline: (at) => {
         if (isSame(at, known)) return;
         known = at;
-        this.#link.keep(`deadline ${owner}`, { t: "deadline", owner, at } satisfies RunMessage);
+        if (this.#moved.size === 0) queueMicrotask(() => this.#tellDeadlines());
+        this.#moved.set(owner, at);
       },
     };
   }
@@ -67,13 +75,37 @@ export class GuardLink implements LeaseGuard {
     this.#link.close();
   }
 
+  /**
+   * A keep-alive moves the deadlines of all services at once, so the guard is told of all that moved in one turn of
+   * the event loop by one message for each deadline. Whatever stops this process until then leaves the earlier one to
+   * count, and what is told of trees comes after the deadlines that were set before it.
+   */
+  #tellDeadlines(): void {
+    const alike = new Map<number | undefined, string[]>();
+    for (const [owner, at] of this.#moved) {
+      const owners = alike.get(at);
+      if (owners === undefined) alike.set(at, [owner]);
+      else owners.push(owner);
+    }
+    this.#moved.clear();
+    for (const [at, owners] of alike) this.#tellDeadline(owners, at === undefined ? null : momentAt(at));
+  }
+
+  #tellDeadline(owners: readonly string[], at: Moment | null): void {
+    const message = (some: readonly string[]) => ({ t: "deadline", owners: some, at }) satisfies RunMessage;
+    this.#link.keepEach(
+      owners.map((owner) => [`deadline ${owner}`, message([owner])]),
+      message(owners),
+    );
+  }
+
   #reported(message: OtherMessage): void {
     const { owner } = message as GuardReport;
     this.#onFired.get(owner)?.();
   }
 }
 
-function isSame(one: Moment | null, other: Moment | null): boolean {
-  if (one === null || other === null) return one === other;
-  return Math.abs(one.monotonicMs - other.monotonicMs) < SAME_DEADLINE_MS;
+function isSame(one: number | undefined, other: number | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return Math.abs(one - other) < SAME_DEADLINE_MS;
 }

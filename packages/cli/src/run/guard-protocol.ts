@@ -1,4 +1,5 @@
 import { uptime } from "node:os";
+import { systemClock } from "@tenure/etcd/runtime";
 import type { TreeMark } from "./census.ts";
 
 /** What a supervisor tells its guard besides its leases. */
@@ -6,8 +7,8 @@ export type RunMessage =
   /** A tree of a service, to be killed; known by its id, its group is told once there is one. */
   | { readonly t: "tree"; readonly owner: string; readonly tree: TreeMark }
   | { readonly t: "gone"; readonly id: string }
-  /** Until when a service's trees may live; null when it holds no term. */
-  | { readonly t: "deadline"; readonly owner: string; readonly at: Moment | null };
+  /** Until when the trees of some services may live; null when they hold no term. */
+  | { readonly t: "deadline"; readonly owners: readonly string[]; readonly at: Moment | null };
 
 /** From the guard to its supervisor. */
 export type GuardReport =
@@ -23,9 +24,12 @@ export interface Moment {
   readonly uptimeMs: number;
 }
 
-/** The moment that is so many milliseconds away. */
-export function momentIn(durationMs: number): Moment {
-  return { monotonicMs: monotonicMs() + durationMs, uptimeMs: uptime() * 1000 + durationMs };
+/** The moment at which the clock of this process shows `at`. */
+export function momentAt(at: number): Moment {
+  const [monotonic, uptimeMs] = [monotonicMs(), uptime() * 1000];
+  // Our clock is read last, so that a suspend in between makes the moment an earlier one, never a later one.
+  const durationMs = at - systemClock.now();
+  return { monotonicMs: monotonic + durationMs, uptimeMs: uptimeMs + durationMs };
 }
 
 /** Milliseconds until a moment; not above 0 when it has come. */

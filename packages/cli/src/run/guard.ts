@@ -24,9 +24,12 @@ interface Tree {
   readonly mark: TreeMark;
 }
 
+/** What several services share that lead on one lease. */
 interface Deadline {
   readonly at: Moment;
-  readonly cancel: () => void;
+  /** Those who have not been told of another one since. */
+  readonly owners: Set<string>;
+  cancel: () => void;
 }
 
 const trees = new Map<string, Tree>();
@@ -37,26 +40,38 @@ function receive(other: OtherMessage): void {
   const message = other as RunMessage;
   if (message.t === "tree") trees.set(message.tree.id, { owner: message.owner, mark: message.tree });
   else if (message.t === "gone") trees.delete(message.id);
-  else setDeadline(message.owner, message.at);
+  else setDeadline(message.owners, message.at);
 }
 
-function setDeadline(owner: string, at: Moment | null): void {
-  deadlines.get(owner)?.cancel();
-  deadlines.delete(owner);
+function setDeadline(owners: readonly string[], at: Moment | null): void {
+  for (const owner of owners) release(owner);
   if (at === null) return;
-  const cancel = systemClock.after(Math.max(0, untilMoment(at)), () => {
+  const deadline: Deadline = { at, owners: new Set(owners), cancel: () => undefined };
+  for (const owner of owners) deadlines.set(owner, deadline);
+  arm(deadline);
+}
+
+/** Whatever deadline a service has does not count for it any more. */
+function release(owner: string): void {
+  const deadline = deadlines.get(owner);
+  deadlines.delete(owner);
+  deadline?.owners.delete(owner);
+  if (deadline?.owners.size === 0) deadline.cancel();
+}
+
+function arm(deadline: Deadline): void {
+  deadline.cancel = systemClock.after(Math.max(0, untilMoment(deadline.at)), () => {
     // If we were the ones who stood still, a later deadline may lie in the pipe: that is read before this runs.
     setImmediate(() => {
-      if (deadlines.get(owner)?.at !== at) return;
-      if (untilMoment(at) > 0) setDeadline(owner, at);
-      else void fire(owner);
+      if (deadline.owners.size === 0) return;
+      if (untilMoment(deadline.at) > 0) arm(deadline);
+      else for (const owner of deadline.owners) void fire(owner);
     });
   });
-  deadlines.set(owner, { at, cancel });
 }
 
 async function fire(owner: string): Promise<void> {
-  deadlines.delete(owner);
+  release(owner);
   process.stdout.write(`${JSON.stringify({ t: "fired", owner } satisfies GuardReport)}\n`);
   await kill([...trees.values()].filter((tree) => tree.owner === owner));
 }
@@ -72,8 +87,7 @@ async function kill(each: readonly Tree[]): Promise<boolean> {
 await guardParent({
   receive,
   finish: () => {
-    for (const { cancel } of deadlines.values()) cancel();
-    deadlines.clear();
+    for (const owner of deadlines.keys()) release(owner);
     return kill([...trees.values()]);
   },
   note: (text) => log.note(text),

@@ -1,6 +1,8 @@
 import { type Clock, systemClock } from "@tenure/etcd/runtime";
+import { Condition } from "./condition.ts";
 import type { HealthCheck } from "./health-check.ts";
 import type { Notes } from "./log.ts";
+import { pause } from "./pause.ts";
 
 /** How often is looked, and how much counts. */
 export interface HealthTimes {
@@ -33,9 +35,8 @@ export class Health {
   readonly #log: Notes;
   readonly #clock: Clock;
   readonly #stopping = new AbortController();
-  readonly #waiting = new Set<() => void>();
+  readonly #healthy = new Condition(false);
   #running: Promise<void> = Promise.resolve();
-  #healthy = false;
   /** Whether the first result is in, and was told if it was a failure. */
   #told = false;
   /** Results in a row that speak against the present state. */
@@ -50,7 +51,7 @@ export class Health {
   }
 
   get healthy(): boolean {
-    return this.#healthy;
+    return this.#healthy.holds;
   }
 
   /** What the last check that failed said. */
@@ -71,17 +72,7 @@ export class Health {
 
   /** Resolves when the node is healthy, or is not, as asked; or when the signal fires. */
   becomes(healthy: boolean, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (this.#healthy !== healthy && !signal.aborted) return;
-        this.#waiting.delete(look);
-        signal.removeEventListener("abort", look);
-        resolve();
-      };
-      this.#waiting.add(look);
-      signal.addEventListener("abort", look);
-      look();
-    });
+    return this.#healthy.becomes(healthy, signal);
   }
 
   async #look(): Promise<void> {
@@ -92,7 +83,7 @@ export class Health {
       const failure = await this.#check(timeoutMs, signal).catch((error: unknown) => String(error));
       if (signal.aborted) return;
       this.#found(failure);
-      await this.#pause(Math.max(0, intervalMs - (this.#clock.now() - startedAt)), signal);
+      await pause(Math.max(0, intervalMs - (this.#clock.now() - startedAt)), signal, this.#clock);
     }
   }
 
@@ -101,23 +92,11 @@ export class Health {
     // Whoever waits for a first success wants to know for what.
     if (failure !== undefined && !this.#told) this.#log.note(`not healthy yet: ${failure}`);
     this.#told = true;
-    this.#against = (failure === undefined) === this.#healthy ? 0 : this.#against + 1;
-    if (this.#against < (this.#healthy ? this.#times.fall : this.#times.rise)) return;
+    this.#against = (failure === undefined) === this.healthy ? 0 : this.#against + 1;
+    if (this.#against < (this.healthy ? this.#times.fall : this.#times.rise)) return;
     this.#against = 0;
-    this.#healthy = !this.#healthy;
-    this.#log.note(this.#healthy ? "healthy" : `unhealthy: ${this.#why}`);
-    for (const look of this.#waiting) look();
-  }
-
-  #pause(durationMs: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const cancel = this.#clock.after(durationMs, done);
-      signal.addEventListener("abort", done);
-    });
+    const healthy = !this.healthy;
+    this.#log.note(healthy ? "healthy" : `unhealthy: ${this.#why}`);
+    this.#healthy.set(healthy);
   }
 }

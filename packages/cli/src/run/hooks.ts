@@ -1,3 +1,4 @@
+import { systemClock } from "@tenure/etcd/runtime";
 import type { Leader } from "tenure";
 import { leaderJson } from "../output.ts";
 import type { ServiceGuard } from "./guard-link.ts";
@@ -5,7 +6,11 @@ import type { Notes } from "./log.ts";
 import { ProcessTree, settledWithin } from "./process-tree.ts";
 
 /** When a hook runs. */
-export type HookName = "pre-promote" | "on-promote" | "on-demote" | "on-leader-change";
+export type HookName = (typeof HOOK_NAMES)[number];
+const HOOK_NAMES = ["pre-promote", "on-promote", "on-demote", "on-leader-change"] as const;
+
+/** What a run of a hook came to: it was killed when it took too long, or when what it told of was over. */
+export type HookResult = "ok" | "failed" | "timeout" | "cancelled";
 
 /** What all hooks are run with. */
 export interface HookOptions {
@@ -17,6 +22,8 @@ export interface HookOptions {
   readonly timeoutMs: number;
   readonly log: Notes;
   readonly guard: ServiceGuard | undefined;
+  /** Told what each run came to, and how many milliseconds it took. */
+  readonly onRun?: ((name: HookName, result: HookResult, durationMs: number) => void) | undefined;
 }
 
 /** What one run of a hook is told. */
@@ -42,6 +49,11 @@ export class Hooks {
 
   constructor(options: HookOptions) {
     this.#options = options;
+  }
+
+  /** Those that there are. */
+  get names(): readonly HookName[] {
+    return HOOK_NAMES.filter((name) => this.has(name));
   }
 
   has(name: HookName): boolean {
@@ -79,19 +91,24 @@ export class Hooks {
   }
 
   async #run(name: HookName, command: string, call: HookCall): Promise<boolean> {
+    const startedAt = systemClock.now();
+    const ran = (result: HookResult): boolean => {
+      this.#options.onRun?.(name, result, systemClock.now() - startedAt);
+      return result === "ok";
+    };
     try {
-      return await this.#spawn(name, command, call);
+      return ran(await this.#spawn(name, command, call));
     } catch (error) {
       this.#options.log.note(
         `the hook ${name} cannot be run: ${error instanceof Error ? error.message : String(error)}`,
       );
-      return false;
+      return ran("failed");
     }
   }
 
-  async #spawn(name: HookName, command: string, { role, env, leader, reason, signal }: HookCall): Promise<boolean> {
+  async #spawn(name: HookName, command: string, { role, env, leader, reason, signal }: HookCall): Promise<HookResult> {
     const { election, timeoutMs, log, guard } = this.#options;
-    if (signal?.aborted === true) return false;
+    if (signal?.aborted === true) return "cancelled";
     const token = env?.["TENURE_TOKEN"] ?? null;
     const facts = { hook: name, election, role, token, leader: leader && leaderJson(leader), reason: reason ?? null };
     const hook = new ProcessTree({
@@ -116,6 +133,7 @@ export class Hooks {
     const exit = await hook.exited;
     if (late) log.note(`the hook ${name} took longer than ${timeoutMs / 1000} s and was killed`);
     else if (exit.code !== 0 && !cancelled) log.note(`the hook ${name} ${exit.text}`);
-    return exit.code === 0;
+    if (exit.code === 0) return "ok";
+    return late ? "timeout" : cancelled ? "cancelled" : "failed";
   }
 }

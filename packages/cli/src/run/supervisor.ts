@@ -3,12 +3,15 @@ import { type Client, type Election, TenureError, type Term } from "tenure";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { endKind, endReason } from "../http/end-reason.ts";
 import type { Service } from "../http/service.ts";
+import type { Control } from "./control.ts";
+import { Eligibility } from "./eligibility.ts";
 import { cleanEnvironment, termEnvironment } from "./environment.ts";
 import type { ServiceGuard } from "./guard-link.ts";
 import { healthCheck } from "./health-check.ts";
 import { Health } from "./health.ts";
 import { type HookCall, Hooks } from "./hooks.ts";
 import type { Notes } from "./log.ts";
+import { pause } from "./pause.ts";
 import type { Plan } from "./plan.ts";
 import { type Exit, ProcessTree, settledWithin } from "./process-tree.ts";
 import type { Orders } from "./signals.ts";
@@ -61,6 +64,8 @@ export class Supervisor {
   readonly #hooks: Hooks;
   readonly #standby: Standby | undefined;
   readonly #health: Health | undefined;
+  readonly #control: Control | undefined;
+  readonly #eligibility: Eligibility;
   readonly #following = new AbortController();
   #watch: TermWatch | undefined;
   #electedBefore = false;
@@ -74,9 +79,14 @@ export class Supervisor {
     this.#service = service;
     this.#election = client.election(plan.election, { ttlMs: plan.timings.ttlMs });
     const { hooks: commands, hookTimeoutMs: timeoutMs, election } = plan;
-    this.#hooks = new Hooks({ commands, timeoutMs, election, env: this.#env, log, guard });
+    const onRun = service?.hookRan;
+    this.#hooks = new Hooks({ commands, timeoutMs, election, env: this.#env, log, guard, onRun });
     this.#standby = this.#newStandby();
     this.#health = this.#newHealth();
+    this.#control = service?.control;
+    this.#eligibility = new Eligibility(this.#health, this.#control);
+    this.#control?.runUntil(signals.stop);
+    service?.runBy(this.#hooks.names, this.#health);
   }
 
   /** The guard had to kill the program. */
@@ -96,6 +106,7 @@ export class Supervisor {
       this.#service?.left();
       await followed;
       await this.#hooks.idle();
+      await this.#control?.settled();
     }
   }
 
@@ -107,18 +118,18 @@ export class Supervisor {
       const electedAt = systemClock.now();
       const { ending, exit } = await this.#lead(term);
       if (this.#signals.stop.aborted) return exit?.code ?? this.#signals.exitCode;
-      // Who was unfit stands again when it is fit.
-      if (this.#plan.onExit === "exit" && ending?.t !== "unhealthy") {
+      // Who made way stands again, once it is fit and not paused.
+      if (this.#plan.onExit === "exit" && ending?.t !== "unhealthy" && ending?.t !== "resigned") {
         if (ending?.t === "lost") return ExitCode.leadershipLost;
         if (exit !== undefined) return exit.code;
       }
       if (systemClock.now() - electedAt > AT_WORK_MS) attempt = 0;
-      await this.#pause(backoffMs(attempt, STAND_BOUNDS, systemRandom));
+      await pause(backoffMs(attempt, STAND_BOUNDS, systemRandom), this.#signals.stop);
       if (this.#signals.stop.aborted) return this.#signals.exitCode;
     }
   }
 
-  /** The next term, or undefined when the wait for it was stopped. A node that is not fit is not in the queue. */
+  /** The next term, or undefined when the wait for it was stopped. A node that may not stand is not in the queue. */
   async #electedInTime(): Promise<Term | undefined> {
     const { stop } = this.#signals;
     const limitMs = this.#electedBefore ? undefined : this.#plan.electedWithinMs;
@@ -127,7 +138,7 @@ export class Supervisor {
     const over = AbortSignal.any([stop, timeout.signal]);
     try {
       for (;;) {
-        await this.#health?.becomes(true, over);
+        await this.#eligibility.begins(over);
         if (stop.aborted) return undefined;
         if (over.aborted) throw new CommandError(ExitCode.notElected, `not elected within ${(limitMs ?? 0) / 1000} s`);
         const term = await this.#elected(over, limitMs);
@@ -139,12 +150,12 @@ export class Supervisor {
     }
   }
 
-  /** The next term, or undefined when the wait is over or this node is not fit any more. */
+  /** The next term, or undefined when the wait is over or this node may not stand any more. */
   async #elected(over: AbortSignal, limitMs: number | undefined): Promise<Term | undefined> {
     const { stop } = this.#signals;
-    const unfit = new AbortController();
+    const done = new AbortController();
     const leave = new AbortController();
-    void this.#health?.becomes(false, unfit.signal).then(() => leave.abort());
+    void this.#eligibility.ends(done.signal).then(() => leave.abort());
     try {
       if (!this.#electedBefore) {
         await this.#client.ready({ signal: stop, ...(limitMs !== undefined && { timeoutMs: limitMs }) });
@@ -159,7 +170,7 @@ export class Supervisor {
       if (TenureError.from(error).code === "aborted" && (over.aborted || leave.signal.aborted)) return undefined;
       throw error;
     } finally {
-      unfit.abort();
+      done.abort();
     }
   }
 
@@ -173,6 +184,7 @@ export class Supervisor {
     const watch = new TermWatch(term, timings, this.#signals, this.#guard);
     this.#watch = watch;
     this.#service?.elected(term);
+    this.#control?.leads((why) => watch.resigned(why));
     const over = new AbortController();
     void this.#makeWayWhenUnfit(watch, over.signal);
     let outcome: Outcome;
@@ -186,6 +198,7 @@ export class Supervisor {
       throw error;
     } finally {
       this.#watch = undefined;
+      this.#control?.leads(undefined);
       over.abort();
       watch[Symbol.dispose]();
     }
@@ -205,7 +218,8 @@ export class Supervisor {
       const others = over.aborted ? 0 : await this.#standbys();
       // It may have recovered meanwhile.
       if (others > 0 && !health.healthy) watch.unhealthy(`unhealthy: ${health.why}; another node stands by`);
-      await settledWithin(watch.ended, UNFIT_LOOK_MS);
+      // For as long as the term lasts, maybe: `ended` would remember each wait for it.
+      await pause(UNFIT_LOOK_MS, over);
     }
   }
 
@@ -303,14 +317,6 @@ export class Supervisor {
       // The store does not answer: the key goes with its lease.
       if (!lost) this.#log.note(TenureError.from(error).message);
     }
-  }
-
-  async #pause(durationMs: number): Promise<void> {
-    const { stop } = this.#signals;
-    const stopped = new Promise<void>((resolve) => {
-      stop.addEventListener("abort", () => resolve(), { once: true });
-    });
-    if (!stop.aborted) await settledWithin(stopped, durationMs);
   }
 
   /** Tells of every change of leader. */

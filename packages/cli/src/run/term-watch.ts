@@ -1,5 +1,6 @@
 import { systemClock } from "@tenure/etcd/runtime";
 import { TenureError, type Term } from "tenure";
+import { processBeat } from "./beat.ts";
 import type { ServiceGuard } from "./guard-link.ts";
 import type { Orders } from "./signals.ts";
 import type { Timings } from "./timings.ts";
@@ -14,14 +15,16 @@ export interface Ending {
     /** Somebody asked for a transfer, which is done when the program has ended. */
     | "transferred"
     /** This node is not fit to lead, and another one stands by. */
-    | "unhealthy";
+    | "unhealthy"
+    /** An operator has this node make way. */
+    | "resigned";
   /** The same for people. */
   readonly reason: string;
 }
 
 /**
  * So many times in a TTL the lease is looked at, and once a second: the guard has to hear of every keep-alive, and
- * nothing tells us of them.
+ * nothing tells us of them. All watches of a process look together, which for each of them is as often or more often.
  */
 const BEATS = 12;
 const LONGEST_BEAT_MS = 1000;
@@ -39,7 +42,6 @@ export class TermWatch implements Disposable {
   #stopBy: number | undefined;
   /** When whatever runs must be killed, as far as the lease says. */
   #killAt: number;
-  #cancelBeat: () => void = () => undefined;
   #disposed = false;
 
   constructor(term: Term, timings: Timings, signals: Orders, guard: ServiceGuard | undefined) {
@@ -87,6 +89,11 @@ export class TermWatch implements Disposable {
     this.#end("unhealthy", why);
   }
 
+  /** This node is to make way for another one. */
+  resigned(why: string): void {
+    this.#end("resigned", why);
+  }
+
   /** The guard has killed everything: the deadline had passed. */
   overdue(): void {
     this.#end("lost", "this process stood still for too long; its guard stopped the program");
@@ -95,7 +102,7 @@ export class TermWatch implements Disposable {
   /** Nothing runs any more that has to be killed in time. */
   [Symbol.dispose](): void {
     this.#disposed = true;
-    this.#cancelBeat();
+    processBeat.cancel(this.#look);
     this.#signals.stop.removeEventListener("abort", this.#look);
     this.#term.signal.removeEventListener("abort", this.#look);
     this.#guard?.deadline(undefined);
@@ -103,21 +110,20 @@ export class TermWatch implements Disposable {
 
   readonly #look = (): void => {
     if (this.#disposed) return;
-    this.#cancelBeat();
     const { ttlMs, stopAtMs, killMarginMs } = this.#timings;
     const beatMs = Math.min(LONGEST_BEAT_MS, ttlMs / BEATS);
     const { provenForMs } = this.#term;
     const now = systemClock.now();
     if (provenForMs > 0) {
       this.#killAt = now + provenForMs - killMarginMs;
-      this.#guard?.deadline(provenForMs - killMarginMs);
+      this.#guard?.deadline(this.#killAt);
     }
     this.#noticeEnd();
     if (this.#ending === undefined && this.#killAt - now <= stopAtMs - killMarginMs) {
       this.#end("lost", "no keep-alive was answered in time");
     }
     const untilStopMs = this.#ending === undefined ? this.#killAt - now - (stopAtMs - killMarginMs) : beatMs;
-    this.#cancelBeat = systemClock.after(Math.min(beatMs, untilStopMs), this.#look);
+    processBeat.within(Math.min(beatMs, untilStopMs), this.#look);
   };
 
   /** Derives why the program has to end from the term and the signals. */

@@ -33,6 +33,14 @@ export class AlarmStore {
     return known;
   }
 
+  /** Takes back the alarms of an earlier store. As etcd after a restart: one for damage goes before one for space. */
+  restore(alarms: readonly Pick<AlarmMember, "memberID" | "alarm">[]): void {
+    this.#active.splice(0, this.#active.length, ...alarms.map((each) => create(AlarmMemberSchema, each)));
+    const has = (alarm: AlarmType): boolean => this.list(alarm).length > 0;
+    if (has(AlarmType.CORRUPT)) this.#effective = AlarmType.CORRUPT;
+    else this.#effective = has(AlarmType.NOSPACE) ? AlarmType.NOSPACE : AlarmType.NONE;
+  }
+
   /** Throws when an alarm forbids a change that takes more space. */
   checkGrowth(): void {
     if (this.#effective === AlarmType.NOSPACE) throw refusal("noSpace");

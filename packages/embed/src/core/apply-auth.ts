@@ -12,7 +12,8 @@ import type {
   WatchCreateRequest,
 } from "@tenure/etcd/rpc";
 
-import type { AuthInfo, AuthStore } from "./auth-store.ts";
+import type { AuthStore } from "./auth-store.ts";
+import type { AuthInfo } from "./auth-tokens.ts";
 import { keyFromBytes, keyRange } from "./key-range.ts";
 import type { Lease, Lessor } from "./lessor.ts";
 
@@ -24,11 +25,12 @@ export function checkRangeAuth(
   info: Info,
   { key, rangeEnd }: Pick<RangeRequest | WatchCreateRequest, "key" | "rangeEnd">,
 ): void {
-  auth.checkRange(info, keyRange(key, rangeEnd));
+  if (auth.isEnabled) auth.checkRange(info, keyRange(key, rangeEnd));
 }
 
 /** Throws unless a put is permitted, which on a lease means: unless all keys of that lease may be put. */
 export function checkPutAuth(auth: AuthStore, info: Info, lessor: Lessor, request: PutRequest): void {
+  if (!auth.isEnabled) return;
   const key = { kind: "key", key: keyFromBytes(request.key) } as const;
   auth.checkWrite(info, key);
   checkLeasePuts(auth, info, lessor.lookup(request.lease));
@@ -46,6 +48,11 @@ export function checkDeleteAuth(auth: AuthStore, info: Info, request: DeleteRang
 export function checkTxnAuth(auth: AuthStore, info: Info, lessor: Lessor, request: TxnRequest): void {
   for (const compare of request.compare) checkRangeAuth(auth, info, compare);
   for (const op of [...request.success, ...request.failure]) checkOpAuth(auth, info, lessor, op);
+}
+
+/** Whether a transaction does nothing but read, whatever its comparisons say. As etcd: none that nests others. */
+export function isReadOnly({ success, failure }: TxnRequest): boolean {
+  return [...success, ...failure].every(({ request }) => request.case === "requestRange");
 }
 
 function checkOpAuth(auth: AuthStore, info: Info, lessor: Lessor, { request }: RequestOp): void {

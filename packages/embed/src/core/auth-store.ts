@@ -1,7 +1,11 @@
 import type { Clock, Random } from "@tenure/etcd/runtime";
 import { type Permission, Permission_Type as PermissionType } from "@tenure/etcd/rpc";
 
+import { JwtTokens, type JwtOptions } from "./auth-jwt.ts";
+import type { AuthInfo, AuthTokens } from "./auth-tokens.ts";
 import { refusal } from "./errors.ts";
+import type { AuthRecord, SavedUser } from "./journal.ts";
+import type { AuthState } from "./journal-auth.ts";
 import { keyFromBytes, type KeyRange, keyRange } from "./key-range.ts";
 import { RangePermissions } from "./range-permissions.ts";
 import { DEFAULT_TOKEN_TTL_MS, SimpleTokens } from "./simple-token.ts";
@@ -16,22 +20,8 @@ export interface Caller {
 /** Somebody who shows nothing, as everybody may while authentication is off. */
 export const ANONYMOUS: Caller = {};
 
-/** Who asks, and the revision of the auth store at which that was true. */
-export interface AuthInfo {
-  readonly user: string;
-  readonly revision: bigint;
-}
-
 /** Nobody: what is left to somebody who shows nothing. */
 const NOBODY: AuthInfo = { user: "", revision: 0n };
-
-interface User {
-  readonly name: string;
-  readonly hashedPassword: string;
-  readonly noPassword: boolean;
-  /** In byte order. */
-  readonly roles: readonly string[];
-}
 
 interface UserPermissions {
   readonly read: RangePermissions;
@@ -41,8 +31,10 @@ interface UserPermissions {
 export interface AuthStoreOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** How long a token lives after its last use. Default: 300,000 ms. */
+  /** How long a simple token lives after its last use. Default: 300,000 ms. */
   readonly tokenTtlMs?: number | undefined;
+  /** Signed tokens instead of simple ones. */
+  readonly jwt?: JwtOptions | undefined;
 }
 
 const ROOT = "root";
@@ -54,16 +46,17 @@ const ROOT = "root";
  * changed.
  */
 export class AuthStore {
-  readonly #tokens: SimpleTokens;
-  readonly #users = new Map<string, User>();
+  readonly #tokens: AuthTokens;
+  readonly #users = new Map<string, SavedUser>();
   readonly #roles = new Map<string, readonly Permission[]>();
   /** What each user may do, once asked for; forgotten at every change. */
   readonly #permissions = new Map<string, UserPermissions>();
   #enabled = false;
   #revision = 1n;
 
-  constructor({ clock, random, tokenTtlMs = DEFAULT_TOKEN_TTL_MS }: AuthStoreOptions) {
-    this.#tokens = new SimpleTokens(clock, random, tokenTtlMs);
+  /** Throws when the keys of signed tokens cannot be used. */
+  constructor({ clock, random, tokenTtlMs = DEFAULT_TOKEN_TTL_MS, jwt }: AuthStoreOptions) {
+    this.#tokens = jwt === undefined ? new SimpleTokens(clock, random, tokenTtlMs) : new JwtTokens(clock, jwt);
   }
 
   get isEnabled(): boolean {
@@ -72,6 +65,20 @@ export class AuthStore {
 
   get revision(): bigint {
     return this.#revision;
+  }
+
+  /** What it holds but for tokens. It goes on changing with the store. */
+  get state(): AuthState {
+    return { isEnabled: this.#enabled, revision: this.#revision, users: this.#users, roles: this.#roles };
+  }
+
+  /** Takes back a change that an earlier store made. */
+  restore({ enabled, revision, users, roles }: AuthRecord): void {
+    this.#enabled = enabled;
+    this.#revision = revision;
+    for (const [name, user] of users) setOrDelete(this.#users, name, user);
+    for (const [name, permissions] of roles) setOrDelete(this.#roles, name, permissions);
+    this.#permissions.clear();
   }
 
   enable(): void {
@@ -85,7 +92,7 @@ export class AuthStore {
   disable(): void {
     if (!this.#enabled) return;
     this.#enabled = false;
-    this.#tokens.clear();
+    this.#tokens.disable();
     this.#commit();
   }
 
@@ -103,7 +110,7 @@ export class AuthStore {
     if (!this.#enabled) throw refusal("authNotEnabled");
     const user = this.#users.get(name);
     if (user === undefined || user.noPassword) throw refusal("authFailed");
-    return this.#tokens.assign(name, index);
+    return this.#tokens.assign({ user: name, revision: this.#revision, index });
   }
 
   userAdd(name: string, hashedPassword: string, noPassword: boolean): void {
@@ -213,14 +220,23 @@ export class AuthStore {
     if (token === undefined) {
       return commonName === undefined ? undefined : { user: commonName, revision: this.#revision };
     }
-    const user = this.#tokens.userOf(token);
-    if (user === undefined) throw refusal("invalidAuthToken");
-    return { user, revision: this.#revision };
+    const info = this.#tokens.infoOf(token, this.#revision);
+    if (info === undefined) throw refusal("invalidAuthToken");
+    return info;
   }
 
   /** Throws unless the caller has shown who it is. */
   checkCaller(caller: Caller): void {
     if (this.#enabled && this.infoOf(caller) === undefined) throw refusal("userEmpty");
+  }
+
+  /**
+   * Throws when a token is not of this revision of the store. As etcd, which looks at this for reads alone, so that
+   * one from the future may change what it may not read.
+   */
+  checkCurrent(info: AuthInfo | undefined): void {
+    if (info !== undefined && info.revision !== 0n && info.revision !== this.#revision)
+      throw refusal("authOldRevision");
   }
 
   checkRange(info: AuthInfo | undefined, range: KeyRange): void {
@@ -244,7 +260,7 @@ export class AuthStore {
 
   /** Ends all tokens, as if nobody had used them for too long. */
   expireTokens(): void {
-    this.#tokens.clear();
+    this.#tokens.expireAll();
   }
 
   /** Forgets tokens that have run out. */
@@ -277,7 +293,7 @@ export class AuthStore {
     return permissions;
   }
 
-  #user(name: string): User {
+  #user(name: string): SavedUser {
     const user = this.#users.get(name);
     if (user === undefined) throw refusal("userNotFound");
     return user;
@@ -289,7 +305,12 @@ export class AuthStore {
   }
 }
 
-function withoutRole(user: User, role: string): User {
+function setOrDelete<V>(map: Map<string, V>, name: string, value: V | undefined): void {
+  if (value === undefined) map.delete(name);
+  else map.set(name, value);
+}
+
+function withoutRole(user: SavedUser, role: string): SavedUser {
   return { ...user, roles: user.roles.filter((each) => each !== role) };
 }
 

@@ -33,6 +33,8 @@ export interface ClusterServiceOptions {
   readonly clientUrls: readonly string[];
   /** The header of an answer. As etcd's, those about members have no revision. */
   readonly header: () => ResponseHeader;
+  /** Hears of the addresses that the member was given for its peers. */
+  readonly onPeerUrls: (peerUrls: readonly string[]) => void;
 }
 
 /** The Cluster service of a cluster that has one member and can have no other. */
@@ -42,6 +44,16 @@ export class ClusterService {
 
   constructor(options: ClusterServiceOptions) {
     this.#options = options;
+  }
+
+  /** Where peers would find the member. */
+  get peerUrls(): readonly string[] {
+    return this.#peerUrls;
+  }
+
+  /** Takes back what an earlier server was told. */
+  restore(peerUrls: readonly string[]): void {
+    this.#peerUrls = peerUrls;
   }
 
   /** Cluster.MemberList: this server alone. */
@@ -67,6 +79,7 @@ export class ClusterService {
   memberUpdate(request: MemberUpdateRequest, caller: Caller = ANONYMOUS): MemberUpdateResponse {
     this.#checkMember(request.ID, caller);
     this.#peerUrls = request.peerURLs;
+    this.#options.onPeerUrls(request.peerURLs);
     return create(MemberUpdateResponseSchema, { header: this.#options.header(), members: [this.#member()] });
   }
 

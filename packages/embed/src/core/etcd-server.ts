@@ -10,7 +10,6 @@ import {
   LeaseGrantResponseSchema,
   type LeaseKeepAliveRequest,
   type LeaseKeepAliveResponse,
-  LeaseKeepAliveResponseSchema,
   type LeaseLeasesResponse,
   LeaseLeasesResponseSchema,
   type LeaseRevokeRequest,
@@ -24,7 +23,6 @@ import {
   type RangeRequest,
   type RangeResponse,
   type ResponseHeader,
-  ResponseHeaderSchema,
   type TxnRequest,
   type TxnResponse,
 } from "@tenure/etcd/rpc";
@@ -38,19 +36,33 @@ import {
   checkPutAuth,
   checkRangeAuth,
   checkTxnAuth,
+  isReadOnly,
 } from "./apply-auth.ts";
+import type { JwtOptions } from "./auth-jwt.ts";
 import { AuthService } from "./auth-service.ts";
 import { ANONYMOUS, AuthStore, type Caller } from "./auth-store.ts";
 import { ClusterService } from "./cluster.ts";
 import { refusal } from "./errors.ts";
+import { newIdentity } from "./identity.ts";
 import type { Inside } from "./inside.ts";
+import type { Checkpoint, JournalRecord, StoreIdentity } from "./journal.ts";
+import { AuthChanges } from "./journal-auth.ts";
 import { keyToBytes } from "./key-range.ts";
 import { KvStore } from "./kvstore.ts";
 import { type Lease, Lessor, sortedKeys } from "./lessor.ts";
 import { MaintenanceService } from "./maintenance.ts";
+import { fullHeader } from "./messages.ts";
 import { checkPut, executeDeleteRange, executePut } from "./put.ts";
 import { executeRange } from "./range.ts";
-import { checkDeleteRequest, checkPutRequest, checkRangeRequest, checkTxnRequest } from "./request-checks.ts";
+import {
+  checkDeleteRequest,
+  checkPutRequest,
+  checkPutSize,
+  checkRangeRequest,
+  checkTxnRequest,
+  checkTxnSize,
+} from "./request-checks.ts";
+import { checkpointRecords, type Lasting, restoreRecord } from "./saved-state.ts";
 import { executeTxn } from "./txn.ts";
 import { WatchableStore } from "./watchable-store.ts";
 import { type WatchQuota, type WatchSink, WatchStream } from "./watch-stream.ts";
@@ -64,10 +76,16 @@ export interface EtcdServerOptions {
    * for writes. Default: the wall clock in microseconds, see {@link EtcdServer}.
    */
   readonly firstRevision?: bigint;
+  /** What an earlier server was, for one that is to go on as that: it takes back its changes by `restore`. */
+  readonly identity?: StoreIdentity | undefined;
+  /** Hears of each change that must not be lost, in order, and before anybody else can hear of it. */
+  readonly journal?: ((record: JournalRecord) => void) | undefined;
   /** Where clients reach the server, as the member list shows it. None by default. */
   readonly clientUrls?: readonly string[];
-  /** How long a token of authentication lives after its last use. Default: 300,000 ms. */
+  /** How long a simple token of authentication lives after its last use. Default: 300,000 ms. */
   readonly authTokenTtlMs?: number | undefined;
+  /** Signed tokens instead of simple ones. */
+  readonly jwt?: JwtOptions | undefined;
   /** Watches of one stream. No limit by default. */
   readonly maxWatchesPerStream?: number | undefined;
   /** Watches of all streams together. No limit by default. */
@@ -76,7 +94,7 @@ export interface EtcdServerOptions {
 
 /** What a fresh etcd of one member shows. */
 const RAFT_TERM = 2n;
-const ID_BITS = 63;
+const NO_LEASE = 0n;
 /** etcd's default interval of progress answers to watches that ask for them. */
 const PROGRESS_INTERVAL_MS = 600_000;
 
@@ -97,10 +115,11 @@ export class EtcdServer {
   readonly cluster: ClusterService;
   readonly maintenance: MaintenanceService;
   readonly #clock: Clock;
-  readonly #clusterId: bigint;
-  readonly #memberId: bigint;
+  readonly #identity: StoreIdentity;
+  readonly #journal: (record: JournalRecord) => void;
   readonly #alarms = new AlarmStore();
   readonly #authStore: AuthStore;
+  #authChanges: AuthChanges;
   readonly #lessor: Lessor;
   readonly #store: KvStore;
   readonly #watchable: WatchableStore;
@@ -112,20 +131,26 @@ export class EtcdServer {
 
   constructor(options: EtcdServerOptions) {
     this.#clock = options.clock;
-    this.#clusterId = nonZeroId(options.random);
-    this.#memberId = nonZeroId(options.random);
-    const { clock, random, clientUrls = [], authTokenTtlMs } = options;
-    this.#authStore = new AuthStore({ clock, random, tokenTtlMs: authTokenTtlMs });
+    this.#identity = options.identity ?? newIdentity(options);
+    this.#journal = options.journal ?? (() => {});
+    const { clock, random, clientUrls = [], authTokenTtlMs, jwt } = options;
+    this.#authStore = new AuthStore({ clock, random, tokenTtlMs: authTokenTtlMs, jwt });
+    this.#authChanges = new AuthChanges(this.#authStore.state);
     this.#lessor = new Lessor(options.clock, options.random);
-    this.#store = new KvStore(firstRevision(options), this.#lessor);
+    this.#store = new KvStore(this.#identity.firstRevision, this.#lessor);
     this.#watchable = new WatchableStore(this.#store);
     const { maxWatchesPerStream = Infinity, maxWatches = Infinity } = options;
     this.#watchQuota = { maxPerStream: maxWatchesPerStream, max: maxWatches, used: 0 };
     this.#progressDueMs = options.clock.now() + PROGRESS_INTERVAL_MS;
-    const host = { header: () => this.#header(), nextIndex: () => (this.#raftIndex += 1n) };
+    const host = { header: () => this.#header(), nextIndex: () => this.#commitAuth() };
     this.auth = new AuthService(this.#authStore, host);
-    const own = { auth: this.#authStore, memberId: this.#memberId };
-    this.cluster = new ClusterService({ ...own, clientUrls, header: () => this.#header(0) });
+    const own = { auth: this.#authStore, memberId: this.#identity.memberId };
+    this.cluster = new ClusterService({
+      ...own,
+      clientUrls,
+      header: () => this.#header(0),
+      onPeerUrls: (peerUrls) => this.#journal({ kind: "member", peerUrls }),
+    });
     this.maintenance = new MaintenanceService({
       ...own,
       alarms: this.#alarms,
@@ -134,20 +159,25 @@ export class EtcdServer {
       raftTerm: RAFT_TERM,
       header: () => this.#header(),
       raftIndex: () => this.#raftIndex,
+      onAlarms: () => this.#journal({ kind: "alarms", alarms: [...this.#alarms.list()] }),
     });
   }
 
   /** KV.Range. */
   range(request: RangeRequest, caller: Caller = ANONYMOUS): RangeResponse {
     checkRangeRequest(request);
-    checkRangeAuth(this.#authStore, this.#authStore.infoOf(caller), request);
+    const info = this.#authStore.infoOf(caller);
+    checkRangeAuth(this.#authStore, info, request);
+    this.#authStore.checkCurrent(info);
     return this.#withHeader(executeRange(this.#store, request));
   }
 
   /** KV.Put. */
   put(request: PutRequest, caller: Caller = ANONYMOUS): PutResponse {
     checkPutRequest(request);
-    checkPutAuth(this.#authStore, this.#authStore.infoOf(caller), this.#lessor, request);
+    const info = this.#authStore.infoOf(caller);
+    checkPutSize(request);
+    checkPutAuth(this.#authStore, info, this.#lessor, request);
     this.#alarms.checkGrowth();
     checkPut(this.#store, this.#lessor, request);
     const response = executePut(this.#store, request);
@@ -168,7 +198,11 @@ export class EtcdServer {
   /** KV.Txn. */
   txn(request: TxnRequest, caller: Caller = ANONYMOUS): TxnResponse {
     checkTxnRequest(request);
-    checkTxnAuth(this.#authStore, this.#authStore.infoOf(caller), this.#lessor, request);
+    const info = this.#authStore.infoOf(caller);
+    const isRead = isReadOnly(request);
+    if (!isRead) checkTxnSize(request);
+    checkTxnAuth(this.#authStore, info, this.#lessor, request);
+    if (isRead) this.#authStore.checkCurrent(info);
     this.#alarms.checkTxn(request);
     const response = executeTxn(this.#store, this.#lessor, request);
     this.#commit();
@@ -181,6 +215,7 @@ export class EtcdServer {
     this.#alarms.checkChange();
     this.#store.compact(Number(request.revision));
     this.#raftIndex += 1n;
+    this.#journal({ kind: "compact", revision: this.#store.compactRevision });
     return create(CompactionResponseSchema, { header: this.#header() });
   }
 
@@ -208,6 +243,7 @@ export class EtcdServer {
     this.#alarms.checkGrowth();
     const lease = this.#lessor.grant(request.ID, Number(request.TTL));
     this.#raftIndex += 1n;
+    this.#journal({ kind: "grant", id: lease.id, ttlSeconds: lease.ttlSeconds });
     return create(LeaseGrantResponseSchema, {
       header: this.#header(),
       ID: lease.id,
@@ -233,11 +269,8 @@ export class EtcdServer {
     const lease = this.#lessor.renew(request.ID);
     // One that has run out must not come back, whether or not the next tick has ended it.
     if (lease === undefined) this.#endLease(request.ID);
-    return create(LeaseKeepAliveResponseSchema, {
-      header,
-      ID: request.ID,
-      TTL: BigInt(lease?.ttlSeconds ?? 0),
-    });
+    const TTL = BigInt(lease?.ttlSeconds ?? 0);
+    return { $typeName: "etcdserverpb.LeaseKeepAliveResponse", header, ID: request.ID, TTL };
   }
 
   /** Lease.LeaseTimeToLive. A TTL of -1 says that there is no such lease. */
@@ -274,10 +307,32 @@ export class EtcdServer {
     for (const stream of this.#watchStreams) stream.reportProgress();
   }
 
+  /** Takes back a change of an earlier server, in order, before any request. Throws when it does not fit. */
+  restore(record: JournalRecord): void {
+    restoreRecord(this.#lasting, record);
+    this.#raftIndex = record.kind === "state" ? record.raftIndex : this.#raftIndex + 1n;
+    if (record.kind === "auth") this.#authChanges = new AuthChanges(this.#authStore.state);
+  }
+
+  /** Gives every lease its full TTL again: as etcd after a restart. */
+  renewLeases(): void {
+    this.#lessor.extendAll(0);
+  }
+
+  /** Roughly how many bytes its keys and values take, history included. */
+  get bytes(): number {
+    return this.#store.bytes;
+  }
+
+  /** Its state now, which takes the place of all changes so far. */
+  checkpoint(): Checkpoint {
+    return { identity: this.#identity, records: checkpointRecords(this.#lasting, this.#raftIndex) };
+  }
+
   /** What it is made of: for the test kit alone. */
   get inside(): Inside {
     return {
-      memberId: this.#memberId,
+      memberId: this.#identity.memberId,
       alarms: this.#alarms,
       authStore: this.#authStore,
       lessor: this.#lessor,
@@ -292,46 +347,46 @@ export class EtcdServer {
     const keys = this.#lessor.remove(id);
     if (keys === undefined) return false;
     for (const key of keys) this.#store.deleteRange({ kind: "key", key });
-    this.#commit();
+    this.#commit(id);
     return true;
   }
 
-  #commit(): void {
+  #commit(endedLease: bigint = NO_LEASE): void {
     this.#raftIndex += 1n;
     const changes = this.#store.commit();
+    if (changes.length > 0 || endedLease !== NO_LEASE) this.#journal({ kind: "commit", changes, endedLease });
     if (changes.length > 0) this.#watchable.notify(changes);
+  }
+
+  /** Counts a request about users and roles, be it that it changed nothing, and returns its index. */
+  #commitAuth(): bigint {
+    this.#raftIndex += 1n;
+    const record = this.#authChanges.take(this.#authStore.state);
+    if (record !== undefined) this.#journal(record);
+    return this.#raftIndex;
+  }
+
+  get #lasting(): Lasting {
+    return {
+      alarms: this.#alarms,
+      authStore: this.#authStore,
+      cluster: this.cluster,
+      lessor: this.#lessor,
+      store: this.#store,
+    };
   }
 
   /** Completes the header of an answer, which has no more than the revision so far. */
   #withHeader<T extends { header?: ResponseHeader | undefined }>(response: T): T {
     if (response.header === undefined) return response;
-    response.header.clusterId = this.#clusterId;
-    response.header.memberId = this.#memberId;
+    response.header.clusterId = this.#identity.clusterId;
+    response.header.memberId = this.#identity.memberId;
     response.header.raftTerm = RAFT_TERM;
     return response;
   }
 
   #header(revision: number = this.#store.revision): ResponseHeader {
-    return create(ResponseHeaderSchema, {
-      clusterId: this.#clusterId,
-      memberId: this.#memberId,
-      revision: BigInt(revision),
-      raftTerm: RAFT_TERM,
-    });
+    const { clusterId, memberId } = this.#identity;
+    return fullHeader({ clusterId, memberId, revision: BigInt(revision), raftTerm: RAFT_TERM });
   }
-}
-
-function nonZeroId(random: Random): bigint {
-  for (;;) {
-    const id = random.bits(ID_BITS);
-    if (id !== 0n) return id;
-  }
-}
-
-function firstRevision({ firstRevision: given, clock }: EtcdServerOptions): number {
-  if (given === undefined) return clock.date().getTime() * 1000;
-  if (given < 1n || given > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw new RangeError(`firstRevision must be from 1 to ${Number.MAX_SAFE_INTEGER}, not ${given}`);
-  }
-  return Number(given);
 }

@@ -1,3 +1,5 @@
+import { keptBytes } from "./kept-bytes.ts";
+import { KeyOrder } from "./key-order.ts";
 import { type KeyRange, keyToBytes } from "./key-range.ts";
 
 /** One state of a key, from one change to the next. */
@@ -15,32 +17,78 @@ export interface Version {
   readonly lease: bigint;
 }
 
+/**
+ * A version of a key as a store holds it by the hundred thousand. Its value is a copy, of which an array is made each
+ * time that somebody looks: the array would take as much as all else here.
+ */
+export class KeptVersion implements Version {
+  readonly history: KeyHistory;
+  readonly modRevision: number;
+  readonly subRevision: number;
+  readonly createRevision: number;
+  readonly version: number;
+  readonly lease: bigint;
+  readonly #buffer: ArrayBuffer;
+  readonly #start: number;
+  readonly #length: number;
+
+  constructor(history: KeyHistory, version: Version) {
+    this.history = history;
+    this.modRevision = version.modRevision;
+    this.subRevision = version.subRevision;
+    this.createRevision = version.createRevision;
+    this.version = version.version;
+    this.lease = version.lease;
+    const { buffer, byteOffset, byteLength } = keptBytes(version.value);
+    this.#buffer = buffer;
+    this.#start = byteOffset;
+    this.#length = byteLength;
+  }
+
+  get value(): Uint8Array {
+    return new Uint8Array(this.#buffer, this.#start, this.#length);
+  }
+}
+
+const NONE: readonly Version[] = [];
+
 /** Everything that happened to one key since the last compaction, oldest first. */
 export class KeyHistory {
   readonly key: string;
-  readonly keyBytes: Uint8Array;
-  #versions: Version[] = [];
+  /** Most keys have no other version. */
+  #latest: Version | undefined;
+  #older: Version[] | undefined;
 
   constructor(key: string) {
     this.key = key;
-    this.keyBytes = keyToBytes(key);
+  }
+
+  /** The key as bytes, made anew each time: most keys are asked for them seldom. */
+  get keyBytes(): Uint8Array {
+    return keyToBytes(this.key);
   }
 
   /** The state at a revision; undefined while the key does not exist. */
   at(revision: number): Version | undefined {
-    const latest = this.#versions.at(-1);
+    const latest = this.#latest;
     if (latest === undefined) return undefined;
     if (latest.modRevision <= revision) return live(latest);
-    return live(this.#versions[this.#countUpTo(revision) - 1]);
+    const older = this.#older ?? NONE;
+    return live(older[countUpTo(older, revision) - 1]);
   }
 
   /** All that is remembered, oldest first, deletions included. */
   get versions(): readonly Version[] {
-    return this.#versions;
+    if (this.#latest === undefined) return NONE;
+    return this.#older === undefined ? [this.#latest] : [...this.#older, this.#latest];
   }
 
   append(version: Version): void {
-    this.#versions.push(version);
+    if (this.#latest !== undefined) {
+      if (this.#older === undefined) this.#older = [this.#latest];
+      else this.#older.push(this.#latest);
+    }
+    this.#latest = version;
   }
 
   /**
@@ -48,26 +96,30 @@ export class KeyHistory {
    * when the key did not exist at that revision and was not touched since.
    */
   compact(revision: number): readonly Version[] {
-    const upTo = this.#countUpTo(revision);
-    const keep = live(this.#versions[upTo - 1]) === undefined ? upTo : upTo - 1;
-    return this.#versions.splice(0, keep);
+    const { versions } = this;
+    const upTo = countUpTo(versions, revision);
+    const dropped = live(versions[upTo - 1]) === undefined ? upTo : upTo - 1;
+    if (dropped === 0) return NONE;
+    this.#older = versions.length - dropped > 1 ? versions.slice(dropped, -1) : undefined;
+    if (dropped === versions.length) this.#latest = undefined;
+    return versions.slice(0, dropped);
   }
 
   get isEmpty(): boolean {
-    return this.#versions.length === 0;
+    return this.#latest === undefined;
   }
+}
 
-  /** How many versions are not newer than `revision`. */
-  #countUpTo(revision: number): number {
-    let low = 0;
-    let high = this.#versions.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#versions[middle]?.modRevision ?? Infinity) <= revision) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+/** How many versions are not newer than `revision`. */
+function countUpTo(versions: readonly Version[], revision: number): number {
+  let low = 0;
+  let high = versions.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((versions[middle]?.modRevision ?? Infinity) <= revision) low = middle + 1;
+    else high = middle;
   }
+  return low;
 }
 
 function live(version: Version | undefined): Version | undefined {
@@ -77,7 +129,7 @@ function live(version: Version | undefined): Version | undefined {
 /** All keys with a history: by name for single keys, in byte order for ranges. */
 export class KeyIndex {
   readonly #byKey = new Map<string, KeyHistory>();
-  #sorted: KeyHistory[] = [];
+  readonly #ordered = new KeyOrder<KeyHistory>();
 
   get(key: string): KeyHistory | undefined {
     return this.#byKey.get(key);
@@ -89,40 +141,23 @@ export class KeyIndex {
     if (known !== undefined) return known;
     const history = new KeyHistory(key);
     this.#byKey.set(key, history);
-    this.#sorted.splice(this.#lowerBound(key), 0, history);
+    this.#ordered.add(history);
     return history;
   }
 
   /** The histories of the keys in a range, in byte order of the keys. Keys that no longer exist are among them. */
   select(range: KeyRange): readonly KeyHistory[] {
-    if (range.kind === "key") {
-      const history = this.#byKey.get(range.key);
-      return history === undefined ? [] : [history];
-    }
-    const from = this.#lowerBound(range.start);
-    const to = range.end === undefined ? this.#sorted.length : this.#lowerBound(range.end);
-    return this.#sorted.slice(from, to);
+    if (range.kind === "range") return this.#ordered.select(range.start, range.end);
+    const history = this.#byKey.get(range.key);
+    return history === undefined ? [] : [history];
   }
 
   /** Forgets what no read at `revision` or later can see, and calls `dropped` for each version that goes. */
   compact(revision: number, dropped: (history: KeyHistory, version: Version) => void): void {
-    for (const history of this.#sorted) {
+    for (const history of this.#byKey.values()) {
       for (const version of history.compact(revision)) dropped(history, version);
       if (history.isEmpty) this.#byKey.delete(history.key);
     }
-    this.#sorted = this.#sorted.filter((history) => !history.isEmpty);
-  }
-
-  /** Position of the first key that is not below `key`. */
-  #lowerBound(key: string): number {
-    let low = 0;
-    let high = this.#sorted.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const candidate = this.#sorted[middle];
-      if (candidate !== undefined && candidate.key < key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    this.#ordered.retain((history) => !history.isEmpty);
   }
 }

@@ -1,5 +1,6 @@
 import { refusal } from "./errors.ts";
-import { type KeyHistory, KeyIndex, type Version } from "./key-index.ts";
+import { type KeyHistory, KeyIndex, KeptVersion, type Version } from "./key-index.ts";
+import type { SavedChange } from "./journal.ts";
 import type { KeyRange } from "./key-range.ts";
 
 /** A key in one of its states. */
@@ -50,8 +51,8 @@ export class KvStore {
   readonly #index = new KeyIndex();
   readonly #attachments: LeaseAttachments;
   /** All changes since the last compaction, in order of revision. */
-  #log: Change[] = [];
-  #uncommitted: Change[] = [];
+  #log: KeptVersion[] = [];
+  #uncommitted: KeptVersion[] = [];
   #revision: number;
   #compactRevision = NEVER_COMPACTED;
   #bytes = 0;
@@ -120,7 +121,7 @@ export class KvStore {
     return version === undefined ? undefined : { history: change.history, version };
   }
 
-  /** Writes a key. The value is kept as it is given: the caller must not change its bytes afterwards. */
+  /** Writes a key. The value is copied. */
   put(key: string, value: Uint8Array, lease: bigint): void {
     const history = this.#index.getOrCreate(key);
     const previous = history.at(this.revision);
@@ -156,12 +157,12 @@ export class KvStore {
 
   /** Ends the revision under way and returns its changes in order; none when nothing was written. */
   commit(): readonly Change[] {
-    const changes = this.#uncommitted;
-    if (changes.length === 0) return changes;
+    const versions = this.#uncommitted;
+    if (versions.length === 0) return [];
     this.#uncommitted = [];
     this.#revision += 1;
-    for (const change of changes) this.#log.push(change);
-    return changes;
+    for (const version of versions) this.#log.push(version);
+    return versions.map(changeOf);
   }
 
   /** Committed changes from a revision on, oldest first, cut after `maxRevisions` different revisions. */
@@ -170,12 +171,12 @@ export class KvStore {
     let to = from;
     let revisions = 0;
     for (let last = 0; to < this.#log.length; to += 1) {
-      const next = this.#log[to]?.version.modRevision ?? 0;
+      const next = this.#log[to]?.modRevision ?? 0;
       if (next !== last) revisions += 1;
       if (revisions > maxRevisions) break;
       last = next;
     }
-    return this.#log.slice(from, to);
+    return this.#log.slice(from, to).map(changeOf);
   }
 
   /**
@@ -200,6 +201,31 @@ export class KvStore {
     );
   }
 
+  /** What makes an empty store the same: states from before the oldest readable revision, and the changes since. */
+  checkpoint(): { readonly base: readonly Change[]; readonly log: readonly Change[] } {
+    const base: Change[] = [];
+    if (this.#compactRevision > 0) {
+      for (const history of this.#index.select(ALL_KEYS)) {
+        const [version] = history.versions;
+        if (version !== undefined && version.modRevision < this.#compactRevision) base.push({ history, version });
+      }
+    }
+    return { base, log: this.#log.map(changeOf) };
+  }
+
+  /** Takes back states of a checkpoint from before its oldest readable revision. */
+  restoreBase(changes: readonly SavedChange[]): void {
+    for (const change of changes) this.#restore(change);
+  }
+
+  /** Takes back the changes of one revision, which becomes the current one. */
+  restoreCommit(changes: readonly SavedChange[]): void {
+    for (const change of changes) {
+      this.#log.push(this.#restore(change));
+      this.#revision = change.version.modRevision;
+    }
+  }
+
   /**
    * Forgets the states before `revision`, which becomes the oldest readable one.
    *
@@ -222,10 +248,21 @@ export class KvStore {
     return at;
   }
 
-  #append(history: KeyHistory, version: Version): void {
+  #restore({ history: { key }, version: saved }: SavedChange): KeptVersion {
+    const history = this.#index.getOrCreate(key);
+    const version = new KeptVersion(history, saved);
+    const previous = history.at(version.modRevision);
     history.append(version);
     this.#bytes += entryBytes(history, version);
-    this.#uncommitted.push({ history, version });
+    this.#moveLease(key, previous?.lease ?? NO_LEASE, version.lease);
+    return version;
+  }
+
+  #append(history: KeyHistory, change: Version): void {
+    const version = new KeptVersion(history, change);
+    history.append(version);
+    this.#bytes += entryBytes(history, version);
+    this.#uncommitted.push(version);
   }
 
   #moveLease(key: string, from: bigint, to: bigint): void {
@@ -240,13 +277,17 @@ export class KvStore {
     let high = this.#log.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#log[middle]?.version.modRevision ?? Infinity) < revision) low = middle + 1;
+      if ((this.#log[middle]?.modRevision ?? Infinity) < revision) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 }
 
+function changeOf(version: KeptVersion): Change {
+  return { history: version.history, version };
+}
+
 function entryBytes(history: KeyHistory, version: Version): number {
-  return history.keyBytes.byteLength + version.value.byteLength + ENTRY_OVERHEAD_BYTES;
+  return history.key.length + version.value.byteLength + ENTRY_OVERHEAD_BYTES;
 }

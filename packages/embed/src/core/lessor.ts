@@ -83,7 +83,10 @@ export class Lessor implements LeaseAttachments {
 
   /** The leases that have run out. They stay until {@link remove}. */
   expired(): readonly Lease[] {
-    return [...this.#leases.values()].filter((lease) => this.#remainingMs(lease) <= 0);
+    const now = this.#clock.now();
+    const expired: Lease[] = [];
+    for (const lease of this.#leases.values()) if (lease.expiresAtMs <= now) expired.push(lease);
+    return expired;
   }
 
   /** Forgets a lease and returns its keys in byte order, for the caller to delete. Undefined when it is unknown. */

@@ -45,6 +45,8 @@ export interface MaintenanceServiceOptions {
   readonly header: () => ResponseHeader;
   /** Writes taken so far: stands for the index of the Raft log. */
   readonly raftIndex: () => bigint;
+  /** Hears that alarms may have changed. */
+  readonly onAlarms: () => void;
 }
 
 /** The Maintenance service of a cluster of one. */
@@ -57,10 +59,12 @@ export class MaintenanceService {
 
   /** Maintenance.Alarm. */
   alarm({ action, memberID, alarm }: AlarmRequest, caller: Caller = ANONYMOUS): AlarmResponse {
-    const { alarms, auth, header } = this.#options;
+    const { alarms, auth, header, onAlarms } = this.#options;
     if (action === AlarmAction.GET) auth.checkCaller(caller);
     else auth.checkAdmin(auth.infoOf(caller));
-    return create(AlarmResponseSchema, { alarms: [...act(alarms, action, memberID, alarm)], header: header() });
+    const concerned = [...act(alarms, action, memberID, alarm)];
+    if (action !== AlarmAction.GET) onAlarms();
+    return create(AlarmResponseSchema, { alarms: concerned, header: header() });
   }
 
   /** Maintenance.Status. */
@@ -103,7 +107,8 @@ export class MaintenanceService {
     if (revision > store.revision) throw refusal("futureRevision");
     return create(HashKVResponseSchema, {
       header: header(),
-      hash: hashByRevision(store, revision > 0 ? revision : store.revision),
+      // As etcd: before 0 there is nothing to hash, and 0 stands for now.
+      hash: hashByRevision(store, revision === 0 ? store.revision : revision),
       compactRevision: BigInt(store.compactRevision),
     });
   }

@@ -5,7 +5,6 @@ import {
   DeleteRangeResponseSchema,
   type PutRequest,
   type PutResponse,
-  PutResponseSchema,
 } from "@tenure/etcd/rpc";
 
 import { refusal } from "./errors.ts";
@@ -40,11 +39,11 @@ export function executePut(store: KvStore, request: PutRequest): PutResponse {
   const key = keyFromBytes(request.key);
   const needsPrevious = request.prevKv || request.ignoreValue || request.ignoreLease;
   const previous = needsPrevious ? store.latest(key) : undefined;
-  // The value is copied: it may be a window on a much larger buffer, which it would keep in memory.
-  const value = request.ignoreValue && previous !== undefined ? previous.version.value : new Uint8Array(request.value);
+  const value = request.ignoreValue && previous !== undefined ? previous.version.value : request.value;
   const lease = request.ignoreLease && previous !== undefined ? previous.version.lease : request.lease;
   store.put(key, value, lease);
-  const response = create(PutResponseSchema, { header: innerHeader(store.revision) });
+  const header = innerHeader(store.revision);
+  const response: PutResponse = { $typeName: "etcdserverpb.PutResponse", header };
   if (request.prevKv && previous !== undefined) response.prevKv = keyValue(previous);
   return response;
 }

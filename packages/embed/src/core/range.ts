@@ -1,16 +1,16 @@
-import { create } from "@bufbuild/protobuf";
 import {
   type RangeRequest,
   RangeRequest_SortOrder as SortOrder,
   RangeRequest_SortTarget as SortTarget,
   type RangeResponse,
-  RangeResponseSchema,
 } from "@tenure/etcd/rpc";
 
 import { refusal } from "./errors.ts";
 import { keyRange } from "./key-range.ts";
 import type { Item, KvStore } from "./kvstore.ts";
 import { innerHeader, keyValue } from "./messages.ts";
+
+const RESPONSE = "etcdserverpb.RangeResponse";
 
 /** Throws what executing the request in a transaction would throw, before anything is written. */
 export function checkRange(store: KvStore, request: RangeRequest): void {
@@ -25,18 +25,20 @@ export function executeRange(store: KvStore, request: RangeRequest): RangeRespon
   const range = keyRange(request.key, request.rangeEnd);
   const revision = Number(request.revision);
   if (request.countOnly) {
-    return create(RangeResponseSchema, { header, count: BigInt(store.count(range, revision)) });
+    const count = BigInt(store.count(range, revision));
+    return { $typeName: RESPONSE, header, kvs: [], more: false, count };
   }
   const limit = Number(request.limit);
   const { items, count } = store.read(range, { revision, limit: readLimit(request, limit) });
   const selected = sortItems(filterItems(items, request), request);
   const more = limit > 0 && selected.length > limit;
-  return create(RangeResponseSchema, {
+  return {
+    $typeName: RESPONSE,
     header,
     kvs: (more ? selected.slice(0, limit) : selected).map((item) => keyValue(item, request.keysOnly)),
     more,
     count: BigInt(count),
-  });
+  };
 }
 
 /**

@@ -28,28 +28,20 @@ export function checkRangeRequest(request: RangeRequest): void {
   if (!isOneOf(SortTarget, request.sortTarget)) throw refusal("invalidSortOption");
 }
 
-/** Throws what etcd refuses in a put by its form alone, size included. */
-export function checkPutRequest(request: PutRequest): void {
-  checkPutForm(request);
-  if (putBytes(request) <= MAX_REQUEST_BYTES) return;
-  checkSize(toBinary(PutRequestSchema, request).byteLength);
-}
-
 /** Throws what etcd refuses in a deletion by its form alone. */
 export function checkDeleteRequest(request: DeleteRangeRequest): void {
   if (request.key.byteLength === 0) throw refusal("emptyKey");
 }
 
-/** Throws what etcd refuses in a transaction by its form alone, size included. */
+/** Throws what etcd refuses in a transaction by its form alone. */
 export function checkTxnRequest(request: TxnRequest): void {
   checkTxnForm(request, MAX_TXN_OPS);
   collectWrites(request.success);
   collectWrites(request.failure);
-  if (txnBytes(request) <= MAX_REQUEST_BYTES) return;
-  checkSize(toBinary(TxnRequestSchema, request).byteLength);
 }
 
-function checkPutForm(request: PutRequest): void {
+/** Throws what etcd refuses in a put by its form alone. */
+export function checkPutRequest(request: PutRequest): void {
   if (request.key.byteLength === 0) throw refusal("emptyKey");
   if (request.ignoreValue && request.value.byteLength > 0) throw refusal("valueProvided");
   if (request.ignoreLease && request.lease !== 0n) throw refusal("leaseProvided");
@@ -68,7 +60,7 @@ function checkOpForm({ request }: RequestOp, maxOps: number): void {
     case "requestRange":
       return checkRangeRequest(request.value);
     case "requestPut":
-      return checkPutForm(request.value);
+      return checkPutRequest(request.value);
     case "requestDeleteRange":
       return checkDeleteRequest(request.value);
     case "requestTxn":
@@ -115,6 +107,16 @@ function collectWrites(ops: readonly RequestOp[]): Writes {
     writes.puts.add(key);
   }
   return writes;
+}
+
+/** Throws when a put is too large for the log. As etcd, to be asked once it is known who asks. */
+export function checkPutSize(request: PutRequest): void {
+  if (putBytes(request) > MAX_REQUEST_BYTES) checkSize(toBinary(PutRequestSchema, request).byteLength);
+}
+
+/** The same for a transaction that does more than read. */
+export function checkTxnSize(request: TxnRequest): void {
+  if (txnBytes(request) > MAX_REQUEST_BYTES) checkSize(toBinary(TxnRequestSchema, request).byteLength);
 }
 
 function checkSize(bytes: number): void {

@@ -1,5 +1,7 @@
 import type { Clock, Random } from "@tenure/etcd/runtime";
 
+import type { AuthInfo, AuthTokens, TokenSubject } from "./auth-tokens.ts";
+
 /** etcd's default of `--auth-token-ttl`. */
 export const DEFAULT_TOKEN_TTL_MS = 300_000;
 
@@ -12,7 +14,7 @@ interface Token {
 }
 
 /** etcd's simple tokens: random letters that stand for a user until they were not used for a while. */
-export class SimpleTokens {
+export class SimpleTokens implements AuthTokens {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #ttlMs: number;
@@ -24,8 +26,8 @@ export class SimpleTokens {
     this.#ttlMs = ttlMs;
   }
 
-  /** Makes a token for a user. `index` follows the letters, as in etcd's. */
-  assign(user: string, index: bigint): string {
+  /** Makes a token for a user. The index follows the letters, as in etcd's. */
+  assign({ user, index }: TokenSubject): string {
     const letters = Array.from({ length: PREFIX_LENGTH }, () => LETTERS[this.#letter()]).join("");
     const token = `${letters}.${index}`;
     this.#tokens.set(token, { user, expiresAtMs: this.#clock.now() + this.#ttlMs });
@@ -33,11 +35,11 @@ export class SimpleTokens {
   }
 
   /** Whose token this is; it lives on for another TTL then. Undefined for one that is unknown or has run out. */
-  userOf(token: string): string | undefined {
+  infoOf(token: string, revision: bigint): AuthInfo | undefined {
     const known = this.#tokens.get(token);
     if (known === undefined || this.#hasExpired(known)) return undefined;
     known.expiresAtMs = this.#clock.now() + this.#ttlMs;
-    return known.user;
+    return { user: known.user, revision };
   }
 
   /** Ends all tokens of a user. */
@@ -45,8 +47,11 @@ export class SimpleTokens {
     for (const [token, known] of this.#tokens) if (known.user === user) this.#tokens.delete(token);
   }
 
-  /** Ends all tokens. */
-  clear(): void {
+  disable(): void {
+    this.#tokens.clear();
+  }
+
+  expireAll(): void {
     this.#tokens.clear();
   }
 

@@ -1,4 +1,3 @@
-import { create } from "@bufbuild/protobuf";
 import {
   type Event,
   type KeyValue,
@@ -7,7 +6,6 @@ import {
   WatchCreateRequest_FilterType as FilterType,
   type WatchRequest,
   type WatchResponse,
-  WatchResponseSchema,
 } from "@tenure/etcd/rpc";
 
 import { EtcdServerError, GrpcCode, refusal } from "./errors.ts";
@@ -28,6 +26,17 @@ const EVENT_OVERHEAD_BYTES = 128;
 
 const DUPLICATE_ID = "mvcc: duplicate watch ID provided on the WatchStream";
 const EMPTY_RANGE = "mvcc: watcher range is empty";
+
+const NOTHING_TO_TELL = {
+  $typeName: "etcdserverpb.WatchResponse",
+  watchId: 0n,
+  created: false,
+  canceled: false,
+  compactRevision: 0n,
+  cancelReason: "",
+  fragment: false,
+  events: [],
+} satisfies WatchResponse;
 
 /** The names Go has for the statuses of refused watches. */
 const CODE_NAMES: Readonly<Record<number, string>> = {
@@ -196,8 +205,8 @@ export class WatchStream {
   }
 
   #send(fields: Partial<Omit<WatchResponse, "$typeName" | "header">>, revision: number = this.#store.revision): void {
-    const response = create(WatchResponseSchema, { ...fields, header: this.#host.header(revision) });
-    if (!this.#host.sink(response)) this.#full = true;
+    const header = this.#host.header(revision);
+    if (!this.#host.sink({ ...NOTHING_TO_TELL, ...fields, header })) this.#full = true;
   }
 }
 

@@ -1,9 +1,9 @@
-import { create } from "@bufbuild/protobuf";
-import { type Event, Event_EventType as EventType, EventSchema } from "@tenure/etcd/rpc";
+import type { Event } from "@tenure/etcd/rpc";
 
 import { inRange, type KeyRange } from "./key-range.ts";
 import type { Change, KvStore } from "./kvstore.ts";
-import { keyValue } from "./messages.ts";
+import { eventOf } from "./messages.ts";
+import { SharedEvents } from "./shared-events.ts";
 
 /** What one watcher wants to see. */
 export interface WatchSpec {
@@ -19,8 +19,8 @@ export interface WatchSpec {
 /** Takes what a watcher sees. */
 export interface WatchListener {
   /**
-   * Takes events, all of a revision together. Returns false when there is no room for them, and none was taken: they
-   * come again when the watcher catches up.
+   * Takes events, all of a revision together: a list that others get too, and nobody changes. Returns false when there
+   * is no room for them, and none was taken: they come again when the watcher catches up.
    *
    * @param revision the store's revision as the answer's header shows it
    */
@@ -97,20 +97,22 @@ export class WatchableStore {
 
   /** Tells the synced watchers about the changes of the newest revision. */
   notify(changes: readonly Change[]): void {
+    if (this.#byKey.size === 0 && this.#ofRanges.size === 0) return;
     const revision = this.#store.revision;
-    const events = new Map<Watcher, Event[]>();
+    const plain = new SharedEvents((change) => eventOf(change, undefined));
+    const withPrevious = new SharedEvents((change) => this.#eventWithPrevious(change));
+    const found = new Map<Watcher, SharedEvents>();
     for (const change of changes) {
       for (const watcher of this.#watchersOf(change.history.key)) {
         if (watcher.spec.startRevision > revision || !wants(watcher.spec, change)) continue;
-        const own = events.get(watcher);
-        if (own === undefined) events.set(watcher, [this.#event(watcher, change)]);
-        else own.push(this.#event(watcher, change));
+        const before = found.get(watcher) ?? (watcher.spec.prevKv ? withPrevious : plain);
+        found.set(watcher, before.and(change));
       }
     }
-    for (const [watcher, own] of events) {
+    for (const [watcher, own] of found) {
       // The listener of an earlier one may have ended this one.
       if (watcher.state !== "synced") continue;
-      if (watcher.listener.events(own, revision)) continue;
+      if (watcher.listener.events(own.events, revision)) continue;
       this.#unsync(watcher);
       watcher.state = "behind";
       watcher.nextRevision = revision;
@@ -124,18 +126,12 @@ export class WatchableStore {
   }
 
   #event({ spec }: Watcher, change: Change): Event {
-    const { history, version } = change;
-    const event =
-      version.version === 0
-        ? create(EventSchema, {
-            type: EventType.DELETE,
-            kv: { key: history.keyBytes, modRevision: BigInt(version.modRevision) },
-          })
-        : create(EventSchema, { type: EventType.PUT, kv: keyValue(change) });
-    const isCreation = version.createRevision === version.modRevision;
-    const previous = spec.prevKv && !isCreation ? this.#store.before(change) : undefined;
-    if (previous !== undefined) event.prevKv = keyValue(previous);
-    return event;
+    return spec.prevKv ? this.#eventWithPrevious(change) : eventOf(change, undefined);
+  }
+
+  #eventWithPrevious(change: Change): Event {
+    const { createRevision, modRevision } = change.version;
+    return eventOf(change, createRevision === modRevision ? undefined : this.#store.before(change));
   }
 
   #setSynced(watcher: Watcher): void {

@@ -8,9 +8,12 @@ import { EtcdServerError, GrpcCode } from "../core/errors.ts";
 import { MAX_REQUEST_BYTES } from "../core/request-checks.ts";
 import { decode, GrpcReply, isGone } from "./grpc-reply.ts";
 import type { CallEnd, Route, StreamReceiver } from "./grpc-service.ts";
+import type { OutputGate } from "./output-gate.ts";
 
 /** etcd's own allowance beyond the largest request. */
 const MAX_MESSAGE_BYTES = MAX_REQUEST_BYTES + 512 * 1024;
+/** One byte of flags and four bytes of length stand before each message. */
+const PREFIX_BYTES = 5;
 
 /** A call under way. */
 export interface Call {
@@ -23,6 +26,8 @@ export interface CallContext {
   readonly headers: IncomingHttpHeaders;
   readonly caller: Caller;
   readonly clock: Clock;
+  /** Where its answers wait. */
+  readonly gate: OutputGate;
 }
 
 /** Serves one call. A `grpc-timeout` counts from now. */
@@ -40,14 +45,14 @@ export function serve(route: Route, stream: ServerHttp2Stream, context: CallCont
 function serveUnary(
   route: Extract<Route, { kind: "unary" }>,
   stream: ServerHttp2Stream,
-  { headers, caller, clock }: CallContext,
+  { headers, caller, clock, gate }: CallContext,
 ): Call {
-  const reply = new GrpcReply(stream, route.method.output);
+  const reply = new GrpcReply(stream, route.codec, gate);
   const fail = (error: unknown): void => reply.fail(error);
   const expire = (): void => fail(new EtcdServerError(GrpcCode.deadlineExceeded, "context deadline exceeded"));
   atDeadline(stream, headers, clock, expire);
   readRequest(stream, { fail, isEnded: () => reply.isEnded }, (message) => {
-    const response = route.handler(decode(route.method.input, message), caller, () => endOf(stream));
+    const response = route.handler(decode(route.codec, message), caller, () => endOf(stream));
     if (response instanceof Promise) response.then((result) => reply.sendAndEnd(result), fail);
     else reply.sendAndEnd(response);
   });
@@ -57,14 +62,14 @@ function serveUnary(
 function serveServerStream(
   route: Extract<Route, { kind: "server-stream" }>,
   stream: ServerHttp2Stream,
-  { headers, caller, clock }: CallContext,
+  { headers, caller, clock, gate }: CallContext,
 ): Call {
-  const reply = new GrpcReply(stream, route.method.output);
+  const reply = new GrpcReply(stream, route.codec, gate);
   const fail = (error: unknown): void => reply.fail(error);
   atDeadline(stream, headers, clock, () => stream.close(constants.NGHTTP2_CANCEL));
-  const answer = async (message: Uint8Array): Promise<void> => {
+  const answer = async (message: Buffer): Promise<void> => {
     const end: CallEnd = () => endOf(stream);
-    for await (const response of route.handler(decode(route.method.input, message), caller, end)) {
+    for await (const response of route.handler(decode(route.codec, message), caller, end)) {
       if (reply.isEnded) return;
       if (!reply.send(response)) await hasRoom(stream);
     }
@@ -80,9 +85,9 @@ function serveServerStream(
 function serveStream(
   route: Extract<Route, { kind: "stream" }>,
   stream: ServerHttp2Stream,
-  { headers, caller, clock }: CallContext,
+  { headers, caller, clock, gate }: CallContext,
 ): Call {
-  const reply = new GrpcReply(stream, route.method.output);
+  const reply = new GrpcReply(stream, route.codec, gate);
   let isFull = false;
   const fail = (error: unknown): void => reply.fail(error);
   const send = (message: unknown): boolean => {
@@ -105,7 +110,7 @@ function serveStream(
   });
   stream.once("close", () => receiver.close());
   readMessages(stream, {
-    message: (bytes) => receiver.message(decode(route.method.input, bytes)),
+    message: (bytes) => receiver.message(decode(route.codec, bytes)),
     end: (isWhole) => {
       if (!isWhole) throw new EtcdServerError(GrpcCode.internal, "unexpected EOF");
       receiver.halfClose();
@@ -117,7 +122,7 @@ function serveStream(
 }
 
 interface MessageTaker {
-  readonly message: (bytes: Uint8Array) => void;
+  readonly message: (bytes: Buffer) => void;
   /** The client has sent everything, be it in whole messages or not. */
   readonly end: (isWhole: boolean) => void;
   readonly fail: (error: unknown) => void;
@@ -129,11 +134,12 @@ interface MessageTaker {
 function readRequest(
   stream: ServerHttp2Stream,
   taker: Pick<MessageTaker, "fail" | "isEnded">,
-  take: (bytes: Uint8Array) => void,
+  take: (bytes: Buffer) => void,
 ): void {
   let isAsked = false;
   readMessages(stream, {
-    ...taker,
+    fail: taker.fail,
+    isEnded: taker.isEnded,
     message: (bytes) => {
       if (isAsked) return;
       isAsked = true;
@@ -166,17 +172,39 @@ function hasRoom(stream: ServerHttp2Stream): Promise<void> {
 }
 
 function readMessages(stream: ServerHttp2Stream, taker: MessageTaker): void {
-  const reader = new FrameReader(MAX_MESSAGE_BYTES);
-  stream.on("data", (chunk: Uint8Array) => {
+  /** Needed from the first chunk on that is not one message, as most are. */
+  let reader: FrameReader | undefined;
+  const take = (chunk: Buffer): void => {
+    const only = reader === undefined ? onlyMessage(chunk) : undefined;
+    if (only !== undefined) {
+      taker.message(only);
+      return;
+    }
+    reader ??= new FrameReader(MAX_MESSAGE_BYTES);
+    for (const message of reader.push(chunk)) taker.message(asBuffer(message));
+  };
+  stream.on("data", (chunk: Buffer) => {
     if (taker.isEnded()) return;
-    attempt(() => {
-      for (const message of reader.push(chunk)) taker.message(message);
-    }, taker.fail);
+    try {
+      take(chunk);
+    } catch (error) {
+      taker.fail(error);
+    }
   });
   stream.on("end", () => {
     if (taker.isEnded()) return;
-    attempt(() => taker.end(isWhole(reader)), taker.fail);
+    attempt(() => taker.end(reader === undefined || isWhole(reader)), taker.fail);
   });
+}
+
+/** The message of a chunk that is a frame from its first to its last byte. */
+function onlyMessage(chunk: Buffer): Buffer | undefined {
+  if (chunk.length < PREFIX_BYTES || chunk.length > MAX_MESSAGE_BYTES || chunk[0] !== 0) return undefined;
+  return chunk.readUInt32BE(1) === chunk.length - PREFIX_BYTES ? chunk.subarray(PREFIX_BYTES) : undefined;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function isWhole(reader: FrameReader): boolean {

@@ -19,9 +19,10 @@ import { type Call, serve } from "./grpc-call.ts";
 import { isGone, refuse } from "./grpc-reply.ts";
 import type { GrpcRouter, Route } from "./grpc-service.ts";
 import { dropWhenDead } from "./liveness.ts";
+import { OPEN_GATE, type OutputGate } from "./output-gate.ts";
 import { plainAnswer } from "./plain-http.ts";
 import { callerOf, problemOf } from "./request-headers.ts";
-import { commonNameOf, createTlsServer, type EmbedTls } from "./server-tls.ts";
+import { commonNameOf, createTlsServer, type EmbedTls, wantsCertificates } from "./server-tls.ts";
 
 /** How every client of HTTP/2 begins. */
 const HTTP2_PREFACE = "PRI * HTTP/2.0";
@@ -57,6 +58,8 @@ export interface GrpcServerOptions {
   readonly limits: Pick<Limits, "maxConnections" | "maxCallsPerConnection" | "maxIdleMs">;
   /** Cleartext unless given. */
   readonly tls?: EmbedTls | undefined;
+  /** Where answers wait. They do not unless given. */
+  readonly gate?: OutputGate | undefined;
 }
 
 /**
@@ -67,6 +70,7 @@ export class GrpcServer {
   onCall: ((stream: ServerHttp2Stream, path: string) => void) | undefined;
   readonly #router: GrpcRouter;
   readonly #clock: Clock;
+  readonly #gate: OutputGate;
   readonly #tcp: TcpServer;
   readonly #http1: Http1Server;
   readonly #http2: Http2Server;
@@ -78,14 +82,15 @@ export class GrpcServer {
   readonly #calls = new Set<Call>();
 
   /** Throws when the certificate of TLS cannot be used. */
-  constructor({ router, clock, limits, tls }: GrpcServerOptions) {
+  constructor({ router, clock, limits, tls, gate = OPEN_GATE }: GrpcServerOptions) {
     this.#router = router;
     this.#clock = clock;
+    this.#gate = gate;
     this.#maxIdleMs = limits.maxIdleMs;
     const accept = (socket: Socket): void => this.#accept(socket);
     this.#tcp = tls === undefined ? createTcpServer({ noDelay: true }, accept) : createTlsServer(tls, accept);
     this.#tcp.maxConnections = limits.maxConnections;
-    this.#wantsCertificates = tls?.clientCa !== undefined;
+    this.#wantsCertificates = wantsCertificates(tls);
     // Those that have not shaken hands yet have to go as well when this ends.
     this.#tcp.on("connection", (socket: Socket) => this.#track(socket));
     this.#http1 = createHttp1Server((request, response) => {
@@ -205,6 +210,7 @@ export class GrpcServer {
       headers,
       caller: callerOf(headers, this.#commonNameOf(stream)),
       clock: this.#clock,
+      gate: this.#gate,
     });
     this.#calls.add(call);
     stream.once("close", () => this.#calls.delete(call));

@@ -9,6 +9,7 @@ import type {
 
 import type { Caller } from "../core/auth-store.ts";
 import { EtcdServerError, GrpcCode } from "../core/errors.ts";
+import { type Codec, codecOf } from "../wire/codec.ts";
 
 /** For those who wait for something: a signal that fires when the call is over. Made when it is first asked for. */
 export type CallEnd = () => AbortSignal;
@@ -56,21 +57,21 @@ export type ServiceHandlers<S extends DescService> = {
   readonly [K in keyof S["method"]]: MethodHandler<S["method"][K]>;
 };
 
-/** A method and who answers it. */
+/** A method, how its messages are read and written, and who answers it. */
 export type Route =
   | {
       readonly kind: "unary";
-      readonly method: DescMethod;
+      readonly codec: Codec;
       readonly handler: UnaryHandler<unknown, unknown>;
     }
   | {
       readonly kind: "server-stream";
-      readonly method: DescMethod;
+      readonly codec: Codec;
       readonly handler: ServerStreamHandler<unknown, unknown>;
     }
   | {
       readonly kind: "stream";
-      readonly method: DescMethod;
+      readonly codec: Codec;
       readonly handler: StreamHandler<unknown, unknown>;
     };
 
@@ -108,13 +109,14 @@ export class GrpcRouter {
 
 /** The types of a service's handlers were checked by `add`; behind it, methods of all services look alike. */
 function routeOf(method: DescMethod, handler: unknown): Route {
+  const codec = codecOf(method);
   switch (method.methodKind) {
     case "unary":
-      return { kind: "unary", method, handler: handler as UnaryHandler<unknown, unknown> };
+      return { kind: "unary", codec, handler: handler as UnaryHandler<unknown, unknown> };
     case "bidi_streaming":
-      return { kind: "stream", method, handler: handler as StreamHandler<unknown, unknown> };
+      return { kind: "stream", codec, handler: handler as StreamHandler<unknown, unknown> };
     case "server_streaming":
-      return { kind: "server-stream", method, handler: handler as ServerStreamHandler<unknown, unknown> };
+      return { kind: "server-stream", codec, handler: handler as ServerStreamHandler<unknown, unknown> };
     case "client_streaming":
       throw new TypeError(`${method.name}: ${method.methodKind} methods are not supported`);
   }

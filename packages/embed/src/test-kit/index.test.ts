@@ -167,18 +167,28 @@ describe("what only a cluster, a disk or time would do", () => {
     expect(server.leases()).toMatchObject([{ remainingMs: 10_500 }]);
   });
 
-  it("ends tokens", async () => {
-    const raw = new RawGrpcClient(server.endpoint);
+  it.each(["simple", "signed"])("ends %s tokens", async (kind) => {
+    const jwt = { signMethod: "HS256", privateKey: "a secret" } as const;
+    await using own = await startEmbed(kind === "signed" ? { jwt } : {});
+    const raw = new RawGrpcClient(own.endpoint);
     await raw.unary(Auth.method.userAdd, { name: "root", password: "secret" });
     await raw.unary(Auth.method.userGrantRole, { user: "root", role: "root" });
     await raw.unary(Auth.method.authEnable, {});
-    const { messages } = await raw.unary(Auth.method.authenticate, { name: "root", password: "secret" });
-    const token = String(Reflect.get(messages[0] ?? {}, "token"));
-    const read = async (): Promise<string | undefined> =>
-      (await raw.unary(KV.method.range, { key: Buffer.from("a") }, { token })).message;
-    expect(await read()).toBe("");
-    server.expireTokens();
-    expect(await read()).toBe("etcdserver: invalid auth token");
+    const signIn = async (): Promise<string> => {
+      const { messages } = await raw.unary(Auth.method.authenticate, { name: "root", password: "secret" });
+      return String(Reflect.get(messages[0] ?? {}, "token"));
+    };
+    const read = async (token: string): Promise<string> =>
+      (await raw.unary(KV.method.range, { key: Buffer.from("a") }, { token })).message ?? "";
+    const token = await signIn();
+    expect(token.split(".")).toHaveLength(kind === "signed" ? 3 : 2);
+    expect(await read(token)).toBe("");
+    own.expireTokens();
+    expect(await read(token)).toBe("etcdserver: invalid auth token");
+    const next = await signIn();
+    expect(await read(next)).toBe("");
+    await own.advance(302_000);
+    expect(await read(next)).toBe("etcdserver: invalid auth token");
     raw.close();
   });
 });

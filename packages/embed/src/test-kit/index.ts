@@ -18,7 +18,7 @@ import { ServerClock } from "./server-clock.ts";
 export type { TestConnection } from "./relay.ts";
 
 /** How {@link startEmbed} starts a server for a test. */
-export interface TestServerOptions extends Pick<EmbedOptions, "port" | "tls" | "limits" | "authTokenTtlMs"> {
+export interface TestServerOptions extends Pick<EmbedOptions, "port" | "tls" | "limits" | "authTokenTtlMs" | "jwt"> {
   /** Time of the server. Default: a clock of its own, which stands still until {@link TestServer.advance}. */
   readonly clock?: ManualClock;
   /** Where ids and tokens come from: the same ones for the same seed. A whole number, 1 by default. */
@@ -97,7 +97,7 @@ export interface TestServer extends AsyncDisposable {
    * @param electionMs 1000 by default, etcd's election timeout
    */
   changeLeader(electionMs?: number): void;
-  /** Ends all tokens of authentication, as if nobody had used theirs for too long. */
+  /** Ends all tokens of authentication, as if nobody had used theirs for too long, or their time were over. */
   expireTokens(): void;
 
   /** All leases, the one that runs out next first. */

@@ -1,7 +1,7 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FrameReader, frame } from "./framing.ts";
+import { GrpcError, GrpcStatus } from "./status.ts";
 
 const LIMIT_BYTES = 1000;
 
@@ -24,11 +24,11 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   return borders.map((from, index) => bytes.subarray(from, borders[index + 1] ?? bytes.byteLength));
 }
 
-function errorOf(action: () => void): ConnectError {
+function errorOf(action: () => void): GrpcError {
   try {
     action();
   } catch (error) {
-    if (error instanceof ConnectError) return error;
+    if (error instanceof GrpcError) return error;
     throw error;
   }
   throw new Error("nothing was thrown");
@@ -75,7 +75,7 @@ describe("a reader", () => {
   it("takes a message as large as the limit and refuses one byte more", () => {
     expect(read(new FrameReader(LIMIT_BYTES), frame(Buffer.alloc(LIMIT_BYTES)))).toHaveLength(1);
     const error = errorOf(() => read(new FrameReader(LIMIT_BYTES), frame(Buffer.alloc(LIMIT_BYTES + 1))));
-    expect(error.code).toBe(Code.ResourceExhausted);
+    expect(error.status).toBe(GrpcStatus.resourceExhausted);
     expect(error.message).toContain(`(${LIMIT_BYTES + 1} vs. ${LIMIT_BYTES})`);
   });
 
@@ -83,13 +83,13 @@ describe("a reader", () => {
     const reader = new FrameReader(LIMIT_BYTES);
     const prefix = rawFrame(0, 0xffff_ffff);
     expect(read(reader, prefix.subarray(0, 4))).toEqual([]);
-    expect(errorOf(() => read(reader, prefix.subarray(4))).code).toBe(Code.ResourceExhausted);
+    expect(errorOf(() => read(reader, prefix.subarray(4))).status).toBe(GrpcStatus.resourceExhausted);
   });
 
   it("refuses a compressed message as unimplemented, and other flags as internal", () => {
-    expect(errorOf(() => read(new FrameReader(LIMIT_BYTES), rawFrame(1, 0))).code).toBe(Code.Unimplemented);
+    expect(errorOf(() => read(new FrameReader(LIMIT_BYTES), rawFrame(1, 0))).status).toBe(GrpcStatus.unimplemented);
     for (const flags of [2, 0x80, 0x81, 0xff]) {
-      expect(errorOf(() => read(new FrameReader(LIMIT_BYTES), rawFrame(flags, 0))).code).toBe(Code.Internal);
+      expect(errorOf(() => read(new FrameReader(LIMIT_BYTES), rawFrame(flags, 0))).status).toBe(GrpcStatus.internal);
     }
   });
 
@@ -103,8 +103,8 @@ describe("a reader", () => {
           for (const message of reader.push(chunk)) received.push(Buffer.from(message).toString());
         }
       });
-      expect([error.code, received]).toEqual([Code.Unimplemented, ["one", "two"]]);
-      expect(errorOf(() => read(reader, frame(Buffer.from("three")))).code).toBe(Code.Unimplemented);
+      expect([error.status, received]).toEqual([GrpcStatus.unimplemented, ["one", "two"]]);
+      expect(errorOf(() => read(reader, frame(Buffer.from("three")))).status).toBe(GrpcStatus.unimplemented);
     }
   });
 
@@ -113,7 +113,7 @@ describe("a reader", () => {
     for (let length = 1; length < whole.byteLength; length++) {
       const reader = new FrameReader(LIMIT_BYTES);
       expect(read(reader, whole.subarray(0, length))).toEqual([]);
-      expect(errorOf(() => reader.end()).code).toBe(Code.DataLoss);
+      expect(errorOf(() => reader.end()).status).toBe(GrpcStatus.dataLoss);
     }
   });
 
@@ -124,7 +124,7 @@ describe("a reader", () => {
       Buffer.concat([frame(Buffer.from("whole")), frame(Buffer.from("cut")).subarray(0, 6)]),
     );
     expect(received).toHaveLength(1);
-    expect(errorOf(() => reader.end()).code).toBe(Code.DataLoss);
+    expect(errorOf(() => reader.end()).status).toBe(GrpcStatus.dataLoss);
   });
 
   it("takes an end without any message", () => {

@@ -1,4 +1,4 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import { GrpcError, GrpcStatus } from "./status.ts";
 
 /** One byte of flags and four bytes of length stand before each gRPC message. */
 const PREFIX_BYTES = 5;
@@ -32,7 +32,9 @@ export class FrameReader {
    * Takes the next bytes of the stream and hands over the messages that are complete, in order, each when it is asked
    * for: those before a bad frame come before its error, however the stream was cut into chunks.
    */
-  push(chunk: Uint8Array): Generator<Uint8Array, void, undefined> {
+  push(chunk: Uint8Array): Iterable<Uint8Array> {
+    // Nearly every chunk is one whole message.
+    if (this.#bytes === 0 && isOneFrame(chunk, this.#maxMessageBytes)) return [chunk.subarray(PREFIX_BYTES)];
     this.#chunks.push(chunk);
     this.#bytes += chunk.byteLength;
     return this.#messages();
@@ -40,7 +42,7 @@ export class FrameReader {
 
   /** Throws when the stream ended inside a message. */
   end(): void {
-    if (this.#bytes > 0) throw new ConnectError("the stream ended inside a message", Code.DataLoss);
+    if (this.#bytes > 0) throw new GrpcError(GrpcStatus.dataLoss, "the stream ended inside a message");
   }
 
   *#messages(): Generator<Uint8Array, void, undefined> {
@@ -56,15 +58,15 @@ export class FrameReader {
     const prefix = this.#head(PREFIX_BYTES);
     const flags = prefix.readUInt8(0);
     if (flags === COMPRESSED) {
-      throw new ConnectError("compressed messages are not supported", Code.Unimplemented);
+      throw new GrpcError(GrpcStatus.unimplemented, "compressed messages are not supported");
     }
-    if (flags !== 0) throw new ConnectError(`unknown frame flags ${flags}`, Code.Internal);
+    if (flags !== 0) throw new GrpcError(GrpcStatus.internal, `unknown frame flags ${flags}`);
     const length = prefix.readUInt32BE(1);
     if (length > this.#maxMessageBytes) {
-      throw new ConnectError(
+      throw new GrpcError(
+        GrpcStatus.resourceExhausted,
         // In the words of grpc-go, which etcd's clients know.
         `grpc: received message larger than max (${length} vs. ${this.#maxMessageBytes})`,
-        Code.ResourceExhausted,
       );
     }
     return length;
@@ -89,4 +91,11 @@ export class FrameReader {
     this.#bytes -= bytes;
     return taken;
   }
+}
+
+/** Whether a chunk is one uncompressed message with its frame, and nothing more. */
+function isOneFrame(chunk: Uint8Array, maxMessageBytes: number): boolean {
+  const bytes = chunk.byteLength - PREFIX_BYTES;
+  if (bytes < 0 || bytes > maxMessageBytes || chunk[0] !== 0) return false;
+  return new DataView(chunk.buffer, chunk.byteOffset).getUint32(1) === bytes;
 }

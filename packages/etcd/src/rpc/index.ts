@@ -9,5 +9,5 @@ export * from "../gen/rpc_pb.ts";
 export * from "../gen/v3election_pb.ts";
 export * from "../gen/v3lock_pb.ts";
 export { FrameReader, frame } from "./framing.ts";
-export { decodeGrpcMessage, encodeGrpcMessage } from "./status.ts";
+export { decodeGrpcMessage, encodeGrpcMessage, GrpcError } from "./status.ts";
 export { parseGrpcTimeout, formatGrpcTimeout } from "./timeout.ts";

@@ -15,6 +15,19 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void;
 }
 
+/** A clock that can be asked many times at the price of once. */
+export interface SharedReadingClock extends Clock {
+  /**
+   * Runs `work`, which must be short and cannot wait: all that it, and whatever it calls, learns from {@link Clock.now}
+   * is the one reading taken at its start.
+   *
+   * For those who look at many deadlines one after the other. A reading costs a look into the system's files, some
+   * microseconds. A suspend in the middle of `work` is as if it had come right after: nothing in between may rely on
+   * having noticed it, and the next look, outside of `work`, does.
+   */
+  atOneReading(work: () => void): void;
+}
+
 /** setTimeout fires at once when it is given more than this. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Uptime comes in steps of 10 ms, so a smaller difference is no suspend. */
@@ -27,16 +40,25 @@ const UPTIME_STEP_MS = 20;
  * the larger of the two. On Linux uptime is CLOCK_BOOTTIME. On macOS Node derives it from the wall clock: setting that
  * forward looks like a suspend there, which can end a lease early but never late.
  */
-class SystemClock implements Clock {
+class SystemClock implements SharedReadingClock {
   readonly #startedHrtimeMs = monotonicMs();
   readonly #startedUptimeMs = uptime() * 1000;
   #suspendedMs = 0;
+  #sharedReading: number | undefined;
 
   now(): number {
-    const running = this.monotonic();
-    const missing = uptime() * 1000 - this.#startedUptimeMs - running - this.#suspendedMs;
-    if (missing > UPTIME_STEP_MS) this.#suspendedMs += missing;
-    return running + this.#suspendedMs;
+    return this.#sharedReading ?? this.#read();
+  }
+
+  atOneReading(work: () => void): void {
+    // Within another one its reading counts.
+    if (this.#sharedReading !== undefined) return work();
+    this.#sharedReading = this.#read();
+    try {
+      work();
+    } finally {
+      this.#sharedReading = undefined;
+    }
   }
 
   monotonic(): number {
@@ -56,6 +78,13 @@ class SystemClock implements Clock {
     arm(Math.max(0, delayMs));
     return () => clearTimeout(timer);
   }
+
+  #read(): number {
+    const running = this.monotonic();
+    const missing = uptime() * 1000 - this.#startedUptimeMs - running - this.#suspendedMs;
+    if (missing > UPTIME_STEP_MS) this.#suspendedMs += missing;
+    return running + this.#suspendedMs;
+  }
 }
 
 /** CLOCK_MONOTONIC, as `performance.now()` reads it. */
@@ -64,4 +93,4 @@ function monotonicMs(): number {
 }
 
 /** The clock of this machine. */
-export const systemClock: Clock = new SystemClock();
+export const systemClock: SharedReadingClock = new SystemClock();

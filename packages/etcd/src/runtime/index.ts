@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { type Clock, systemClock } from "./clock.ts";
+export { type Clock, type SharedReadingClock, systemClock } from "./clock.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { type Random, seededRandom, systemRandom } from "./random.ts";
 export { backoffMs, type Backoff } from "./backoff.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "./clock.ts";
+import type { SharedReadingClock } from "./clock.ts";
 
 interface Timer {
   readonly dueAt: number;
@@ -13,7 +13,7 @@ const FIRST_DATE_MS = Date.UTC(2026, 0, 1);
  *
  * `now()` starts at 0, `date()` at the first moment of 2026 (UTC), and both move together.
  */
-export class ManualClock implements Clock {
+export class ManualClock implements SharedReadingClock {
   readonly #timers = new Set<Timer>();
   #nowMs = 0;
 
@@ -23,6 +23,11 @@ export class ManualClock implements Clock {
 
   monotonic(): number {
     return this.#nowMs;
+  }
+
+  /** No time passes by itself, so that each reading is the same anyway. */
+  atOneReading(work: () => void): void {
+    work();
   }
 
   date(): Date {

@@ -50,6 +50,29 @@ describe("elapsed time", () => {
     machine.uptimeMs -= 10;
   });
 
+  it("is one reading for all who look together, and a new one for who looks after them", () => {
+    const before = systemClock.now();
+    const readings: number[] = [];
+    systemClock.atOneReading(() => {
+      readings.push(systemClock.now());
+      pass(10, 7000);
+      systemClock.atOneReading(() => readings.push(systemClock.now()));
+      readings.push(systemClock.now());
+    });
+    for (const reading of readings) expect(reading).toBe(before);
+    expect(systemClock.now() - before).toBeCloseTo(7010, 0);
+  });
+
+  it("is read anew after a look that failed", () => {
+    const before = systemClock.now();
+    const fail = (): void => {
+      throw new Error("a fault");
+    };
+    expect(() => systemClock.atOneReading(fail)).toThrow("a fault");
+    pass(0, 3000);
+    expect(systemClock.now() - before).toBeCloseTo(3000, 0);
+  });
+
   it("does not go back with an uptime that does, as where it comes from the wall clock", () => {
     pass(0, 5000);
     const before = systemClock.now();

@@ -92,6 +92,12 @@ export class GuardLink implements LeaseGuard {
     this.#send(message);
   }
 
+  /** The same about several things that one message says at once; a new guard is told of each by itself. */
+  keepEach(all: Iterable<readonly [about: string, message: OtherMessage]>, told: OtherMessage): void {
+    for (const [about, message] of all) this.#kept.set(about, message);
+    this.#send(told);
+  }
+
   /** Tells the guard that something does not count any more. */
   drop(about: string, message: GuardMessage | OtherMessage): void {
     if (this.#kept.delete(about)) this.#send(message);

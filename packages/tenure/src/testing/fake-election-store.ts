@@ -94,6 +94,11 @@ export class FakeElectionStore {
       clock: this.clock,
       lineage: this.lineage,
       closed: this.closed.signal,
+      onClosed: (listener: (reason: unknown) => void) => {
+        const { signal } = this.closed;
+        signal.addEventListener("abort", () => listener(signal.reason));
+        return () => undefined;
+      },
       random: { fraction: () => 1, bits: () => 0n },
       watch: {
         watch: (_keys: unknown, { signal, ...options }: { signal: AbortSignal }) => {

@@ -39,6 +39,10 @@ export class FakeStore {
 
   readonly standsWith = (): bigint | undefined => (this.proven ? this.token : undefined);
   readonly newestToken = (): bigint | undefined => this.token;
+  /** How many stand. */
+  count = 0;
+
+  readonly candidates = (): number => this.count;
   readonly leaderSeen = (): LeaderSeen | undefined => this.seen;
 }
 
