@@ -10,6 +10,9 @@ export interface KeyOnLease {
   readonly leaseId: bigint;
 }
 
+/** For who asks about the name alone. */
+const ANY_LEASE = 1n;
+
 /** The first key that is no candidate's: where it comes first, nobody would ever lead. */
 export function foreignOf(prefix: string, kvs: readonly KeyValue[]): KeyOnLease | undefined {
   const keys = kvs.map((kv) => ({ key: Buffer.from(kv.key).toString(), leaseId: kv.lease }));
@@ -22,7 +25,9 @@ export function foreignOf(prefix: string, kvs: readonly KeyValue[]): KeyOnLease 
  */
 export function foreignIn(prefix: string, snapshot: Snapshot, before: KeyOnLease | undefined): KeyOnLease | undefined {
   const { entries, touched } = snapshot;
-  if (touched === undefined || before !== undefined) return entries.find((each) => isForeign(prefix, each));
+  // What is not named like a candidate's may be no text, and could not be looked up by it.
+  const named = touched?.every((key) => isCandidate(prefix, key, ANY_LEASE)) === true;
+  if (touched === undefined || !named || before !== undefined) return entries.find((each) => isForeign(prefix, each));
   const put = touched.map((key) => entryFor(snapshot, key));
   return put.find((entry) => entry !== undefined && isForeign(prefix, entry));
 }

@@ -48,4 +48,15 @@ describe("a feed that many join", () => {
     await store.watch.events(23n, putAt(23n, "e/nested/1"));
     expect(store.feed.foreign?.key).toBe("e/nested/1");
   });
+
+  it("knows of such a key whose name is no text", async () => {
+    const store = new FakeElectionStore();
+    store.feed.open();
+    await store.watch.created(20n);
+    await store.read.answer(20n, ...crowd);
+    const name = Buffer.concat([Buffer.from("e/"), Buffer.of(0xff)]);
+    const kv = { ...kvOf("", 21n), key: name };
+    await store.watch.events(21n, { ...putAt(21n, ""), kv });
+    expect(store.feed.foreign?.leaseId).toBe(kv.lease);
+  });
 });

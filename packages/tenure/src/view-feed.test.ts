@@ -1,4 +1,6 @@
+import { create } from "@bufbuild/protobuf";
 import { EtcdError } from "@tenure/etcd";
+import { ResponseHeaderSchema } from "@tenure/etcd/rpc";
 import { describe, expect, it } from "vitest";
 import { deleteAt, FakeElectionStore, kvOf, putAt } from "./testing/fake-election-store.ts";
 import { turn } from "./testing/turn.ts";
@@ -57,6 +59,16 @@ describe("a view that opens", () => {
     expect(store.snapshots).toEqual(["4: e/1"]);
     await store.read.answer(6n, kvOf("e/2", 6n));
     expect(store.snapshots).toEqual(["4: e/1", "6: e/2"]);
+  });
+
+  it("counts an announced read once, however often it is offered", async () => {
+    const store = new FakeElectionStore();
+    store.feed.open(TTL_MS, true);
+    const offer = store.feed.expectRead();
+    offer(undefined, 4n);
+    offer();
+    await store.watch.created(5n);
+    expect(store.reads).toHaveLength(1);
   });
 
   it("reads by itself when the announced read is too old, or failed", async () => {
@@ -284,5 +296,18 @@ describe("a view that closes", () => {
     await store.read.answer(7n, kvOf("e/2", 6n));
     expect([store.watches.length, store.reads.length]).toEqual([2, 2]);
     expect(store.snapshots).toEqual(["5: e/1", "7: e/2"]);
+  });
+
+  it("moves its watch when the cluster changes, even though it was opened again at once", async () => {
+    const store = new FakeElectionStore();
+    const close = store.feed.open();
+    await turn();
+    close();
+    store.feed.open();
+    await turn();
+    const { watch } = store;
+    store.lineage.answered(create(ResponseHeaderSchema, { clusterId: 1n, revision: 5n }), 0n);
+    store.lineage.answered(create(ResponseHeaderSchema, { clusterId: 2n, revision: 5n }), 0n);
+    expect(watch.signal.aborted).toBe(true);
   });
 });

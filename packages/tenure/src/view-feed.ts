@@ -32,7 +32,7 @@ type State =
   /** Every event above the snapshot's revision arrives. */
   | { readonly t: "live" };
 
-/** Takes the answer of a read that was announced, or nothing when it failed. */
+/** Takes the answer of a read that was announced, or nothing when it failed. Only the first call counts. */
 export type ReadOffer = (kvs?: readonly KeyValue[], revision?: bigint) => void;
 
 const RETRY_BOUNDS = { firstMs: 50, maxMs: 500 };
@@ -156,7 +156,11 @@ export class ViewFeed {
   expectRead(): ReadOffer {
     this.#reads++;
     const epoch = this.#epoch;
+    let offered = false;
     return (kvs, revision) => {
+      // Counted twice, the reads under way would never be none again, and the view would wait for ever.
+      if (offered) return;
+      offered = true;
       this.#reads--;
       const usable = kvs !== undefined && revision !== undefined && epoch === this.#epoch;
       if (usable)
@@ -232,11 +236,12 @@ export class ViewFeed {
     closing.addEventListener("abort", onClosing);
     const stream = this.#etcd.watch.watch({ prefix: this.#prefix }, { signal, shared: true });
     publishWatchOpened(this.#prefix);
-    this.#moveWatch = (reason, why) => {
+    const move = (reason: EtcdError, why: WatchMove): void => {
       if (!signal.aborted) publishWatchMoved(this.#prefix, why);
       ending.abort(reason);
     };
-    const alarm = new LagAlarm(this.#etcd, stream, () => this.#silenceMs, this.#moveWatch);
+    this.#moveWatch = move;
+    const alarm = new LagAlarm(this.#etcd, stream, () => this.#silenceMs, move);
     try {
       for await (const message of stream) {
         if (signal.aborted) break;
@@ -255,7 +260,8 @@ export class ViewFeed {
       if (!signal.aborted) publishWatchBroken(this.#prefix, error);
       return error;
     } finally {
-      this.#moveWatch = () => undefined;
+      // Whoever opened the feed again meanwhile has a watch already.
+      if (this.#moveWatch === move) this.#moveWatch = () => undefined;
       closing.removeEventListener("abort", onClosing);
       alarm.stop();
     }

@@ -32,7 +32,7 @@ export interface GuardLinkOptions {
 const RESTART_BOUNDS = { firstMs: 200, maxMs: 5000 };
 /** A guard that lived for longer is not failing at its start. */
 const AT_WORK_MS = 10_000;
-/** A guard with so much unread is frozen. */
+/** A guard with so much unread, beside what it was told at its start, is frozen. */
 const MAX_UNREAD_BYTES = 64 * 1024;
 /** A guard runs little code, and seldom: what Node takes to run it fast is not needed. A quarter less memory. */
 const NODE_FLAGS = [
@@ -56,6 +56,8 @@ export class GuardLink implements LeaseGuard {
   /** What a new guard has to know, by what it is about. */
   readonly #kept = new Map<string, GuardMessage | OtherMessage>();
   #child: ChildProcess | undefined;
+  /** How much of what the guard was told at its start it may not have read yet, in bytes. */
+  #toldAtStart = 0;
   #cancelRestart: () => void = () => undefined;
   #deaths = 0;
   #closed = false;
@@ -136,14 +138,18 @@ export class GuardLink implements LeaseGuard {
     child.unref();
     // Pipes are sockets in Node, whatever their types say.
     for (const pipe of [child.stdin, child.stdout]) (pipe as Socket | null)?.unref();
-    for (const message of this.#kept.values()) this.#send(message);
+    const told = Array.from(this.#kept.values(), lineOf).join("");
+    this.#toldAtStart = Buffer.byteLength(told);
+    child.stdin?.write(told, () => {
+      if (this.#child === child) this.#toldAtStart = 0;
+    });
   }
 
   #send(message: GuardMessage | OtherMessage): void {
     const stdin = this.#child?.stdin;
     if (this.#child === undefined || !stdin?.writable) return;
-    stdin.write(`${JSON.stringify(message)}\n`);
-    if (stdin.writableLength > MAX_UNREAD_BYTES) this.#child.kill("SIGKILL");
+    stdin.write(lineOf(message));
+    if (stdin.writableLength > this.#toldAtStart + MAX_UNREAD_BYTES) this.#child.kill("SIGKILL");
   }
 
   #lost(why: string, livedMs: number): void {
@@ -152,6 +158,11 @@ export class GuardLink implements LeaseGuard {
     this.#cancelRestart = systemClock.after(pauseMs, () => this.#start());
     this.#options.onLost(why);
   }
+}
+
+/** A message as it goes over the pipe. */
+function lineOf(message: GuardMessage | OtherMessage): string {
+  return `${JSON.stringify(message)}\n`;
 }
 
 /** What JSON can hold: PEM is text, and a resolver of our own is nothing that could be sent. */
