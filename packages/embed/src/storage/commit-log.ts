@@ -126,6 +126,8 @@ export class CommitLog implements OutputGate {
   #run(): void {
     this.#running ??= this.#work().finally(() => {
       this.#running = undefined;
+      // What came between the last look and here has found it running.
+      if (this.#state !== "failed" && this.#hasWork()) this.#run();
     });
   }
 
