@@ -16,7 +16,7 @@ export function keepHeapSmall(): void {
  * Has the process tidy up whenever its heap has grown by a third, for a server that keeps much.
  *
  * Otherwise V8 waits until a heap is two to four times what lives in it. What requests leave behind lies there as long,
- * and memory once taken is not given back: 100,000 keys took 210 MB so, and take 145. The price is up to a tenth more
+ * and memory once taken is not given back: 100,000 keys took 210 MB so, and take 145. The price is up to a fifth more
  * CPU time for each put. V8 reads this flag each time that it has tidied up.
  */
 export function keepHeapDense(): void {

@@ -142,6 +142,7 @@ class Layout {
     while (!from.done) {
       const tag = from.uint32();
       const slot = this.#byNumber[tag >>> 3];
+      // Not known, or not of the kind that is: a newer etcd's, which says nothing to us.
       if (slot === undefined || !fits(slot, tag & 7)) from.skip(tag & 7);
       else readInto(message, slot, from, tag & 7);
     }
