@@ -5,9 +5,9 @@ import type { Contestant } from "./support/contestant.ts";
 import type { Question, Stage, Variant } from "./support/stage.ts";
 import type { StackName } from "./transport/protocol.ts";
 
-const stacks: readonly StackName[] = ["tenure", "grpc-js", "connect-node", "floor"];
+const stacks: readonly StackName[] = ["tenure", "grpc-js", "connect-node", "node:http2"];
 /** Those that connect again; the bare one does not. */
-const lasting = stacks.filter((name) => name !== "floor");
+const lasting = stacks.filter((name) => name !== "node:http2");
 const roundsMax = 5;
 const warmUps = 2_000;
 const single = 300;

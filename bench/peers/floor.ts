@@ -1,4 +1,5 @@
 import { RawEtcd } from "./raw-etcd.ts";
+import { connectOwnHttp2 } from "./raw-http2.ts";
 import type { Connect } from "./peer.ts";
 
 /** One watch for all who observe the same election. */
@@ -13,7 +14,7 @@ interface Observed {
  * of anything. How near a client comes to this is what it can still gain.
  */
 export const connectFloor: Connect = ({ endpoint, ttlSeconds }) => {
-  const etcd = new RawEtcd(endpoint);
+  const etcd = new RawEtcd(connectOwnHttp2(endpoint));
   const gone = new Set<string>();
   /** One string for each key, however many answers hold it. */
   const names = new Map<string, string>();

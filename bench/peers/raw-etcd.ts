@@ -1,5 +1,3 @@
-import * as http2 from "node:http2";
-import { connect } from "node:net";
 import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { toBinary } from "@bufbuild/protobuf";
 import {
@@ -20,6 +18,7 @@ import {
   WatchRequestSchema,
   WatchResponseSchema,
 } from "@tenure/etcd/rpc";
+import type { Http2, RawRequest } from "./raw-http2.ts";
 
 /** A change that a watch tells of. */
 export interface Change {
@@ -31,15 +30,13 @@ export interface Change {
 const deletion = 1;
 const maxMessageBytes = 256 * 1024 * 1024;
 
-/** etcd's requests over node:http2, as bare as they can be. */
+/** etcd's requests, as bare as they can be. */
 export class RawEtcd {
-  readonly #session: http2.ClientHttp2Session;
-  readonly #streams = new Set<http2.ClientHttp2Stream>();
+  readonly #http2: Http2;
+  readonly #watches = new Set<RawRequest>();
 
-  constructor(endpoint: string) {
-    const { hostname: host, port } = new URL(endpoint);
-    const socket = connect({ host, port: Number(port), noDelay: true });
-    this.#session = http2.connect(endpoint, { createConnection: () => socket });
+  constructor(http2: Http2) {
+    this.#http2 = http2;
   }
 
   async grant(ttlSeconds: number): Promise<bigint> {
@@ -83,28 +80,29 @@ export class RawEtcd {
 
   /** Tells of changes under a prefix; resolves when the watch stands. */
   watch(prefix: string, onChange: (change: Change) => void): Promise<void> {
-    const stream = this.#request("etcdserverpb.Watch/Watch");
     const reader = new FrameReader(maxMessageBytes);
-    this.#streams.add(stream);
-    const createRequest = { request: { requestUnion: { case: "createRequest" as const, value: rangeOf(prefix) } } };
-    stream.write(frame(encoded(WatchRequestSchema, createRequest.request)));
+    const createRequest = { requestUnion: { case: "createRequest" as const, value: rangeOf(prefix) } };
     return new Promise((resolve, reject) => {
-      stream.on("error", reject);
-      stream.on("data", (chunk: Buffer) => {
-        for (const message of reader.push(chunk)) {
-          const { created, events } = fromBinary(WatchResponseSchema, message);
-          if (created) resolve();
-          for (const { type, kv } of events) {
-            if (kv !== undefined) onChange({ key: text(kv.key), value: text(kv.value), deleted: type === deletion });
+      const watch = this.#http2.request("/etcdserverpb.Watch/Watch", {
+        onData: (chunk) => {
+          for (const message of reader.push(chunk)) {
+            const { created, events } = fromBinary(WatchResponseSchema, message);
+            if (created) resolve();
+            for (const { type, kv } of events) {
+              if (kv !== undefined) onChange({ key: text(kv.key), value: text(kv.value), deleted: type === deletion });
+            }
           }
-        }
+        },
+        onEnd: (status) => reject(new Error(`the watch ended with status ${String(status)}`)),
       });
+      this.#watches.add(watch);
+      watch.send(frame(encoded(WatchRequestSchema, createRequest)), false);
     });
   }
 
   close(): void {
-    for (const stream of this.#streams) stream.close();
-    this.#session.destroy();
+    for (const watch of this.#watches) watch.cancel();
+    this.#http2.close();
   }
 
   #ask<I extends DescMessage, O extends DescMessage>(
@@ -113,28 +111,16 @@ export class RawEtcd {
     request: MessageInitShape<I>,
     output: O,
   ): Promise<MessageShape<O>> {
-    const stream = this.#request(path);
-    stream.end(frame(encoded(input, request)));
     return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let status: unknown;
-      stream.on("response", (headers) => (status = headers["grpc-status"] ?? status));
-      stream.on("trailers", (trailers: http2.IncomingHttpHeaders) => (status = trailers["grpc-status"]));
-      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-      stream.on("error", reject);
-      stream.on("end", () => {
-        if (status === "0") resolve(fromBinary(output, Buffer.concat(chunks).subarray(5)));
-        else reject(new Error(`${path}: status ${String(status)}`));
+      const chunks: Uint8Array[] = [];
+      const asked = this.#http2.request(`/${path}`, {
+        onData: (chunk) => chunks.push(chunk),
+        onEnd: (status) => {
+          if (status === "0") resolve(fromBinary(output, Buffer.concat(chunks).subarray(5)));
+          else reject(new Error(`${path}: status ${String(status)}`));
+        },
       });
-    });
-  }
-
-  #request(path: string): http2.ClientHttp2Stream {
-    return this.#session.request({
-      ":method": "POST",
-      ":path": `/${path}`,
-      "content-type": "application/grpc",
-      te: "trailers",
+      asked.send(frame(encoded(input, request)), true);
     });
   }
 }

@@ -21,7 +21,7 @@ What the numbers mean: [performance](../docs/performance.md).
 
 Each cell is median / 95th percentile, in brackets the median compared with Go's; where Go has no such thing, with
 grpc-js's or a bare Node's. The peers took turns on the same etcd, each round in another order. *floor* is the bare
-requests over node:http2 that a question cannot do without: no keep-alives, no deadlines, no proof of anything.
+requests that a question cannot do without, over Tenure's own HTTP/2: no keep-alives, no deadlines, no proof.
 A link adds its round trip, half in each direction; *the link itself* shows what it really adds.
 
 ![All durations](results.svg)

@@ -4,8 +4,8 @@ export interface StackConfig {
   readonly endpoint: string;
 }
 
-/** Tenure's own, two others, and no more than node:http2. */
-export type StackName = "tenure" | "grpc-js" | "connect-node" | "floor";
+/** Tenure's own, two others, and the bare requests over node:http2. */
+export type StackName = "tenure" | "grpc-js" | "connect-node" | "node:http2";
 
 /** What a stack is told to do, a JSON object a line on its stdin. Its answers are those of a peer. */
 export type StackOrder =

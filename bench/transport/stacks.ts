@@ -5,6 +5,7 @@ import * as grpc from "@grpc/grpc-js";
 import { EtcdClient } from "@tenure/etcd";
 import { KV, PutRequestSchema, PutResponseSchema } from "@tenure/etcd/rpc";
 import { RawEtcd } from "../peers/raw-etcd.ts";
+import { connectNodeHttp2 } from "../peers/raw-http2.ts";
 import type { StackName } from "./protocol.ts";
 
 /** One unary call to etcd: puts a key. */
@@ -24,8 +25,8 @@ export function connectStack(name: StackName, endpoint: string): Put {
     }
     case "grpc-js":
       return overGrpcJs(endpoint);
-    case "floor": {
-      const etcd = new RawEtcd(endpoint);
+    case "node:http2": {
+      const etcd = new RawEtcd(connectNodeHttp2(endpoint));
       return (key, value) => etcd.put(key, value, 0n);
     }
   }

@@ -1,5 +1,9 @@
-import type * as http2 from "node:http2";
 import { EtcdError, fromStatus } from "./errors.ts";
+import { ErrorCode } from "./http2/frames.ts";
+import type { Headers } from "./http2/hpack-decoder.ts";
+import type { HeaderField } from "./http2/hpack-encoder.ts";
+import type { Http2Session, Http2Stream, StreamListener } from "./http2/http2.ts";
+import { Http2Error } from "./http2/http2-error.ts";
 import { FrameReader, frame } from "./rpc/framing.ts";
 import { decodeGrpcMessage } from "./rpc/status.ts";
 
@@ -10,64 +14,37 @@ export interface CallListener {
   onEnd(error: EtcdError | undefined): void;
 }
 
-const HTTP2_REFUSED_STREAM = 7;
-const HTTP2_CANCEL = 8;
-const HTTP2_ENHANCE_YOUR_CALM = 11;
-
 /** One gRPC call on one HTTP/2 stream. */
-export class Call {
-  readonly #stream: http2.ClientHttp2Stream;
+export class Call implements StreamListener {
+  readonly #stream: Http2Stream;
   readonly #reader: FrameReader;
   readonly #listener: CallListener;
-  #status: http2.IncomingHttpHeaders | undefined;
-  #failure: EtcdError | undefined;
-  /** Messages of this turn, not written yet. */
-  #outgoing: Uint8Array[] = [];
+  #status: Headers | undefined;
   #responded = false;
   #ended = false;
 
-  constructor(
-    session: http2.ClientHttp2Session,
-    headers: http2.OutgoingHttpHeaders,
-    maxMessageBytes: number,
-    listener: CallListener,
-  ) {
+  /** Throws when the session is over. */
+  constructor(session: Http2Session, headers: readonly HeaderField[], maxMessageBytes: number, listener: CallListener) {
     this.#reader = new FrameReader(maxMessageBytes);
     this.#listener = listener;
-    this.#stream = session.request(headers);
-    this.#stream
-      .on("response", (response) => this.#onHeaders(response))
-      .on("trailers", (trailers: http2.IncomingHttpHeaders) => {
-        this.#status = trailers;
-      })
-      .on("data", (chunk: Buffer) => this.#onData(chunk))
-      .on("end", () => this.#finish())
-      .on("error", (error: NodeJS.ErrnoException) => {
-        this.#failure ??= streamError(error, this.#stream.rstCode, this.#responded);
-      })
-      .on("close", () => this.#finish());
+    this.#stream = session.request(headers, this);
   }
 
   /** Sends one message; `last` closes our side of the call. */
   send(message: Uint8Array, last: boolean): void {
-    if (this.#ended || this.#stream.destroyed) return;
-    if (last) this.#stream.end(frame(message));
-    // Node keeps all but the first write of a turn back until that one has left, behind whatever else this turn sends.
-    else if (this.#outgoing.push(frame(message)) === 1) process.nextTick(() => this.#flush());
+    if (!this.#ended) this.#stream.send(frame(message), last);
   }
 
   /** Closes our side of the call. */
   finishSending(): void {
-    this.#flush();
-    if (!this.#ended && !this.#stream.destroyed) this.#stream.end();
+    if (!this.#ended) this.#stream.send(NOTHING, true);
   }
 
   /** Ends the call from here: the server is told, and the listener hears of `error`. */
   cancel(error: EtcdError): void {
     if (this.#ended) return;
-    this.#failure = error;
-    this.#stream.close(HTTP2_CANCEL);
-    this.#finish();
+    this.#stream.reset(ErrorCode.cancel);
+    this.#finish(error);
   }
 
   /** Stops reading until {@link resume}, so that the server's flow control window fills. */
@@ -79,18 +56,17 @@ export class Call {
     this.#stream.resume();
   }
 
-  #flush(): void {
-    const messages = this.#outgoing;
-    this.#outgoing = [];
-    if (messages.length > 0 && !this.#ended && !this.#stream.destroyed) this.#stream.write(Buffer.concat(messages));
-  }
-
-  #onHeaders(headers: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader): void {
-    const status = headers[":status"] ?? 0;
-    const contentType = headers["content-type"] ?? "";
-    const hasStatus = headers["grpc-status"] !== undefined;
+  /** For the stream alone. */
+  onHeaders(headers: Headers, last: boolean): void {
+    if (this.#responded) {
+      this.#status = headers;
+      return;
+    }
+    const status = headers.get(":status") ?? "";
+    const contentType = headers.get("content-type") ?? "";
+    const hasStatus = headers.has("grpc-status");
     // A gRPC server may say its status beside an HTTP status that is none of its own, and then its word counts.
-    if (!GRPC_CONTENT_TYPE.test(contentType) || (status !== 200 && !hasStatus)) {
+    if (!GRPC_CONTENT_TYPE.test(contentType) || (status !== "200" && !hasStatus)) {
       const answer = `HTTP status ${status}${contentType === "" ? "" : ` with ${contentType}`}`;
       this.cancel(
         new EtcdError(httpStatusCode(status), `the answer is not gRPC but ${answer}: is this etcd's client port?`),
@@ -98,10 +74,11 @@ export class Call {
       return;
     }
     this.#responded = true;
-    if (hasStatus) this.#status = headers;
+    if (hasStatus || last) this.#status = headers;
   }
 
-  #onData(chunk: Buffer): void {
+  /** For the stream alone. */
+  onData(chunk: Buffer): void {
     if (this.#ended) return;
     try {
       for (const message of this.#reader.push(chunk)) this.#listener.onMessage(message);
@@ -112,25 +89,25 @@ export class Call {
     }
   }
 
-  #finish(): void {
+  /** For the stream alone. */
+  onEnd(error: Error | undefined): void {
+    this.#finish(error === undefined ? this.#endError() : streamError(error, this.#responded));
+  }
+
+  #finish(error: EtcdError | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
     // A server that ended the call waits for nothing more, but HTTP/2 keeps the stream until both sides have ended it.
-    if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end();
-    this.#listener.onEnd(this.#failure ?? this.#endError());
-  }
-
-  #endWithoutStatus(): string {
-    if (this.#stream.session?.destroyed !== false) return "the connection was lost before the call ended";
-    return "the server ended the call without a status";
+    this.#stream.finish();
+    this.#listener.onEnd(error);
   }
 
   /** The error the server's status stands for; none for OK. */
   #endError(): EtcdError | undefined {
-    const code = this.#status?.["grpc-status"];
-    if (code === undefined) return new EtcdError("unavailable", this.#endWithoutStatus());
+    const code = this.#status?.get("grpc-status");
+    if (code === undefined) return new EtcdError("unavailable", "the server ended the call without a status");
     if (code !== "0") {
-      return fromStatus(Number(code), decodeGrpcMessage(String(this.#status?.["grpc-message"] ?? "")));
+      return fromStatus(Number(code), decodeGrpcMessage(this.#status?.get("grpc-message") ?? ""));
     }
     try {
       this.#reader.end();
@@ -141,28 +118,31 @@ export class Call {
   }
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** `application/grpc` with or without the name of an encoding or a parameter; `application/grpc-web` is another. */
 const GRPC_CONTENT_TYPE = /^application\/grpc(?:[+;]|$)/i;
 
 /** HTTP statuses that proxies answer with, as gRPC maps them. */
-function httpStatusCode(status: number): "unauthenticated" | "permission-denied" | "unimplemented" | "unavailable" {
-  if (status === 401) return "unauthenticated";
-  if (status === 403) return "permission-denied";
-  if (status === 404) return "unimplemented";
+function httpStatusCode(status: string): "unauthenticated" | "permission-denied" | "unimplemented" | "unavailable" {
+  if (status === "401") return "unauthenticated";
+  if (status === "403") return "permission-denied";
+  if (status === "404") return "unimplemented";
   return "unavailable";
 }
 
-function streamError(error: NodeJS.ErrnoException, rstCode: number | undefined, responded: boolean): EtcdError {
+function streamError(error: Error, responded: boolean): EtcdError {
   // The reason why the connection gave the session up.
   if (error instanceof EtcdError) return error;
+  const code = error instanceof Http2Error ? error.code : undefined;
   // Who has begun to answer has read the request, whatever it says afterwards.
-  if (error.code === "ERR_HTTP2_STREAM_ERROR" && rstCode === HTTP2_REFUSED_STREAM && !responded) {
+  if (code === ErrorCode.refusedStream && !responded) {
     return new EtcdError("unavailable", "the server refused the call", {
       cause: error,
       mayHaveApplied: false,
     });
   }
-  if (rstCode === HTTP2_ENHANCE_YOUR_CALM) {
+  if (code === ErrorCode.enhanceYourCalm) {
     return new EtcdError("resource-exhausted", "the server asks for fewer requests", {
       cause: error,
       mayHaveApplied: true,
@@ -172,10 +152,5 @@ function streamError(error: NodeJS.ErrnoException, rstCode: number | undefined, 
 }
 
 function describe(error: NodeJS.ErrnoException): string {
-  if (error.code === "ECONNRESET" || error.code === "EPIPE") return "the connection was reset";
-  // What Node says when the first bytes are no HTTP/2, as from a port that expects TLS.
-  if (/protocol error|bad client magic|frame size/i.test(error.message)) {
-    return "the answer is not HTTP/2: does the port expect https://?";
-  }
-  return error.message;
+  return error.code === "ECONNRESET" || error.code === "EPIPE" ? "the connection was reset" : error.message;
 }

@@ -1,9 +1,10 @@
 import * as http2 from "node:http2";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Connection, type OpenSession, type SessionCheck } from "./connection.ts";
+import { Connection, type SessionCheck } from "./connection.ts";
 import { parseEndpoint } from "./endpoint.ts";
 import { EtcdError } from "./errors.ts";
 import { PutResponseSchema } from "./gen/rpc_pb.ts";
+import type { Http2Session } from "./http2/http2.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { failure } from "./testing/failure.ts";
 import { answer, clientOf, closeClients, FakeServer, WAIT } from "./testing/fake-server.ts";
@@ -56,7 +57,7 @@ describe("a connection", () => {
 
   it("is nobody's to use before its session was looked at, each session anew", async () => {
     await using server = await FakeServer.start();
-    const looks: OpenSession[] = [];
+    const looks: Http2Session[] = [];
     let verdict = (): Promise<void> => Promise.resolve();
     const check: SessionCheck = (_, session) => {
       looks.push(session);
@@ -82,7 +83,7 @@ describe("a connection", () => {
     await connection.session();
     expect(looks).toHaveLength(3);
     verdict = () => new Promise((resolve) => (pass = resolve));
-    connection.drop(looks[2] as OpenSession);
+    connection.drop(looks[2] as Http2Session);
     const last = failure(Promise.resolve(connection.session()));
     await vi.waitFor(() => expect(looks).toHaveLength(4), WAIT);
     connection.close("not wanted");

@@ -1,4 +1,3 @@
-import * as http2 from "node:http2";
 import * as net from "node:net";
 import type { Endpoint } from "./endpoint.ts";
 import { EtcdError } from "./errors.ts";
@@ -8,33 +7,25 @@ import {
   publishConnectionFailed,
   publishConnectionOpened,
 } from "./events.ts";
+import { ClientSession } from "./http2/client-session.ts";
+import type { Http2Session } from "./http2/http2.ts";
 import type { Clock } from "./runtime/clock.ts";
-import { assertTlsOptions, connectTls, describeTlsAlert, describeTlsError, type TlsOptions } from "./tls.ts";
-
-/** One use of a connection: a session that is open, and what is known of it. */
-export interface OpenSession {
-  readonly http2: http2.ClientHttp2Session;
-  readonly socket: net.Socket;
-  /** Whether the other side has ever spoken HTTP/2. */
-  readonly spoke: () => boolean;
-  /** Calls the listener when the other side announces its end; returns a function that takes the listener off. */
-  readonly onGoaway: (listener: () => void) => () => void;
-}
+import { assertTlsOptions, brokenTls, connectTls, describeTlsAlert, describeTlsError, type TlsOptions } from "./tls.ts";
 
 type State =
   | { readonly t: "idle" }
   | {
       readonly t: "connecting";
-      readonly opened: Promise<OpenSession>;
+      readonly opened: Promise<Http2Session>;
       readonly abandon: (why: string) => void;
     }
-  | { readonly t: "open"; readonly session: OpenSession }
+  | { readonly t: "open"; readonly session: Http2Session }
   | { readonly t: "closed"; readonly why: string };
 
 /**
  * Looks at a session before anything else is done with it. Throws when it is not to be used.
  */
-export type SessionCheck = (connection: Connection, session: OpenSession) => Promise<void>;
+export type SessionCheck = (connection: Connection, session: Http2Session) => Promise<void>;
 
 /** How a connection is made. */
 export interface ConnectionOptions {
@@ -46,14 +37,8 @@ export interface ConnectionOptions {
   readonly check?: SessionCheck | undefined;
 }
 
-const WINDOW_BYTES = 4 * 1024 * 1024;
-/** Above Node's default of 128 it resets a stream and leaks; the size of a header block is bounded at 64 KiB anyway. */
-const MAX_HEADER_PAIRS = 65_536;
 /** Milliseconds for the answer to a ping that tells whether a session is still there. */
 const PING_TIMEOUT_MS = 1000;
-/** Megabytes Node may hold for one session; its default of 10 ends sessions that carry a large watch event. */
-const SESSION_MEMORY_MB = 256;
-
 /**
  * One HTTP/2 connection to one endpoint, made when it is first needed and again after it broke.
  *
@@ -67,9 +52,9 @@ export class Connection {
   readonly #check: SessionCheck | undefined;
   #state: State = { t: "idle" };
   /** Every session that is not closed yet, those after a GOAWAY included. */
-  readonly #sessions = new Set<OpenSession>();
+  readonly #sessions = new Set<Http2Session>();
   /** Why sessions come to their end, as far as it is known before. */
-  readonly #endings = new WeakMap<OpenSession, ConnectionEnd>();
+  readonly #endings = new WeakMap<Http2Session, ConnectionEnd>();
 
   /** Throws `invalid-argument` for options of TLS that cannot be. */
   constructor(endpoint: Endpoint, options: ConnectionOptions) {
@@ -82,12 +67,12 @@ export class Connection {
   }
 
   /** The open session, connecting first if need be. Throws `unavailable` with the reason in plain words. */
-  session(): OpenSession | Promise<OpenSession> {
+  session(): Http2Session | Promise<Http2Session> {
     switch (this.#state.t) {
       case "open": {
         const { session } = this.#state;
         // Its end may be known before its events are.
-        return session.http2.closed || session.http2.destroyed ? this.#connect() : session;
+        return session.closed ? this.#connect() : session;
       }
       case "connecting":
         return this.#state.opened;
@@ -99,35 +84,26 @@ export class Connection {
   }
 
   /** Gives up a session that does not answer, with all its streams. A newer session is left alone. */
-  drop(session: OpenSession): void {
+  drop(session: Http2Session): void {
     if (this.#state.t === "open" && this.#state.session === session) this.#state = { t: "idle" };
     this.#endings.set(session, this.#state.t === "closed" ? "closed" : "silent");
-    session.http2.destroy();
-    session.socket.destroy();
+    session.destroy();
   }
 
   /**
    * Takes note of a call without an answer in time. A session on which nothing arrived meanwhile is given up; another
-   * one is asked for a sign of life, because Node says nothing of a session that stopped reading after a protocol
-   * error.
+   * one is asked for a sign of life.
    */
-  suspect(session: OpenSession, silent: boolean): void {
-    if (silent || session.http2.closed || session.http2.destroyed) return this.drop(session);
-    const cancelTimer = this.#clock.after(PING_TIMEOUT_MS, () => this.drop(session));
-    try {
-      session.http2.ping((error) => {
-        if (error === null) cancelTimer();
-      });
-    } catch {
-      // Too many pings are under way, or the session is over: the timer decides.
-    }
+  suspect(session: Http2Session, silent: boolean): void {
+    if (silent || session.closed) return this.drop(session);
+    session.ping(this.#clock.after(PING_TIMEOUT_MS, () => this.drop(session)));
   }
 
   /** Starts no more calls on a session; those that are open may go on. A newer session is left alone. */
-  retire(session: OpenSession): void {
+  retire(session: Http2Session): void {
     if (this.#state.t === "open" && this.#state.session === session) this.#state = { t: "idle" };
     this.#endings.set(session, "suspect");
-    if (!session.http2.closed) session.http2.close();
+    session.close();
   }
 
   /** Ends the connection for good; `why` is what calls hear that want it all the same. */
@@ -138,7 +114,7 @@ export class Connection {
     for (const session of this.#sessions) this.drop(session);
   }
 
-  #connect(): Promise<OpenSession> {
+  #connect(): Promise<Http2Session> {
     const socket = this.#openSocket();
     const opened = this.#opened(socket);
     const abandon = (why: string): void => void socket.destroy(closedError(why));
@@ -148,7 +124,7 @@ export class Connection {
     return opened;
   }
 
-  async #opened(socket: net.Socket): Promise<OpenSession> {
+  async #opened(socket: net.Socket): Promise<Http2Session> {
     try {
       await this.#connected(socket);
     } catch (error) {
@@ -172,7 +148,7 @@ export class Connection {
   }
 
   /** Nobody gets the session before this is done, so that nothing it would say is taken for the right member's word. */
-  async #checked(session: OpenSession, check: SessionCheck): Promise<void> {
+  async #checked(session: Http2Session, check: SessionCheck): Promise<void> {
     try {
       await check(this, session);
     } catch (error) {
@@ -228,50 +204,29 @@ export class Connection {
     });
   }
 
-  #startHttp2(socket: net.Socket): OpenSession {
-    const session = http2.connect(this.endpoint.url, {
-      createConnection: () => socket,
-      maxSessionMemory: SESSION_MEMORY_MB,
-      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-      maxHeaderListPairs: MAX_HEADER_PAIRS,
-    });
-    let spoke = false;
-    const goaway = new Set<() => void>();
-    const onGoaway = (listener: () => void): (() => void) => {
-      goaway.add(listener);
-      return () => goaway.delete(listener);
-    };
-    const open = { http2: session, socket, spoke: () => spoke, onGoaway };
-    session.once("remoteSettings", () => (spoke = true));
-    const retire = (): void => {
-      if (this.#state.t === "open" && this.#state.session === open) this.#state = { t: "idle" };
-    };
-    this.#sessions.add(open);
-    session.once("connect", () => {
-      // It may be over before it has begun.
-      if (!session.destroyed) session.setLocalWindowSize(WINDOW_BYTES);
-    });
-    session.once("close", () => {
-      this.#sessions.delete(open);
-      retire();
-      publishConnectionClosed(this.endpoint.url, this.#endings.get(open) ?? "lost");
-    });
-    // After a GOAWAY the calls that are open may finish, but a new one needs a new session.
-    session.once("goaway", () => {
-      retire();
-      // Said in answer to our own leave it means nothing to the calls that are open.
-      if (this.#endings.get(open) === "suspect") return;
-      this.#endings.set(open, "goaway");
-      for (const listener of Array.from(goaway)) listener();
-    });
-    // The streams report the error to their callers.
-    session.on("error", retire);
+  #startHttp2(socket: net.Socket): Http2Session {
     // Before the session hears of it, whose streams would show OpenSSL's words, and not know that nothing was read.
-    socket.prependListener("error", (error) => {
-      const alert = spoke ? undefined : describeTlsAlert(error, this.#tls);
-      if (alert !== undefined) session.destroy(refusedBefore(alert, error));
+    socket.on("error", (error) => {
+      const alert = session.spoke ? undefined : describeTlsAlert(error, this.#tls);
+      if (alert !== undefined) return session.destroy(refusedBefore(alert, error));
+      const broken = brokenTls(error);
+      if (broken !== undefined) session.destroy(new EtcdError("unavailable", broken, { cause: error }));
     });
-    return open;
+    const retire = (): void => {
+      if (this.#state.t === "open" && this.#state.session === session) this.#state = { t: "idle" };
+    };
+    const session: Http2Session = new ClientSession(socket, {
+      // The calls that are open may finish, but a new one needs a new session.
+      onClosed: retire,
+      onDestroyed: () => {
+        this.#sessions.delete(session);
+        retire();
+        publishConnectionClosed(this.endpoint.url, this.#endings.get(session) ?? "lost");
+      },
+    });
+    session.onGoaway(() => this.#endings.set(session, "goaway"));
+    this.#sessions.add(session);
+    return session;
   }
 
   #describe(error: Error): string {

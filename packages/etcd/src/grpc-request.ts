@@ -1,7 +1,8 @@
-import type * as http2 from "node:http2";
 import { Call, type CallListener } from "./call.ts";
-import type { Connection, OpenSession } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { EtcdError } from "./errors.ts";
+import type { HeaderField } from "./http2/hpack-encoder.ts";
+import type { Http2Session } from "./http2/http2.ts";
 import { formatGrpcTimeout } from "./rpc/timeout.ts";
 import type { CallHeaders } from "./rpc-transport.ts";
 import type { AnyMethod } from "./wire/methods.ts";
@@ -10,9 +11,9 @@ import type { AnyMethod } from "./wire/methods.ts";
 const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
 /** Begins a call on a session; throws `unavailable` when that is over. */
-export function startCall(session: OpenSession, headers: http2.OutgoingHttpHeaders, listener: CallListener): Call {
+export function startCall(session: Http2Session, headers: readonly HeaderField[], listener: CallListener): Call {
   try {
-    return new Call(session.http2, headers, MAX_MESSAGE_BYTES, listener);
+    return new Call(session, headers, MAX_MESSAGE_BYTES, listener);
   } catch (error) {
     // The session closed between our look at it and its use: nothing was sent.
     throw new EtcdError("unavailable", "the connection was lost", {
@@ -22,25 +23,40 @@ export function startCall(session: OpenSession, headers: http2.OutgoingHttpHeade
   }
 }
 
+/** What does not change from one call of a method to the next on a connection: made once, as strings cost to make. */
+const usual = new WeakMap<Connection, Map<AnyMethod, readonly HeaderField[]>>();
+
 /** The headers of a request to the endpoint of a connection. */
 export function requestHeaders(
   connection: Connection,
   method: AnyMethod,
   headers: CallHeaders | undefined,
   timeoutMs: number | undefined,
-): http2.OutgoingHttpHeaders {
-  const { host, port, secure } = connection.endpoint;
-  const all: http2.OutgoingHttpHeaders = {
-    ":method": "POST",
-    ":scheme": secure ? "https" : "http",
-    ":authority": `${host.includes(":") ? `[${host}]` : host}:${port}`,
-    ":path": `/${method.parent.typeName}/${method.name}`,
-    "content-type": "application/grpc",
-    te: "trailers",
-    "user-agent": "tenure",
-    // A member that sees no leader refuses at once instead of letting us wait.
-    hasleader: "true",
-  };
-  if (timeoutMs !== undefined) all["grpc-timeout"] = formatGrpcTimeout(timeoutMs);
-  return headers === undefined ? all : Object.assign(all, headers);
+): readonly HeaderField[] {
+  const all = Array.from(usualHeaders(connection, method));
+  // A member that sees no leader refuses at once instead of letting us wait.
+  if (headers?.["hasleader"] === undefined) all.push(["hasleader", "true"]);
+  if (timeoutMs !== undefined) all.push(["grpc-timeout", formatGrpcTimeout(timeoutMs)]);
+  if (headers !== undefined) all.push(...Object.entries(headers));
+  return all;
+}
+
+function usualHeaders(connection: Connection, method: AnyMethod): readonly HeaderField[] {
+  const ofConnection = usual.get(connection) ?? new Map<AnyMethod, readonly HeaderField[]>();
+  usual.set(connection, ofConnection);
+  let headers = ofConnection.get(method);
+  if (headers === undefined) {
+    const { host, port, secure } = connection.endpoint;
+    headers = [
+      [":method", "POST"],
+      [":scheme", secure ? "https" : "http"],
+      [":authority", `${host.includes(":") ? `[${host}]` : host}:${port}`],
+      [":path", `/${method.parent.typeName}/${method.name}`],
+      ["content-type", "application/grpc"],
+      ["te", "trailers"],
+      ["user-agent", "tenure"],
+    ];
+    ofConnection.set(method, headers);
+  }
+  return headers;
 }

@@ -1,5 +1,5 @@
 /**
- * An etcd v3 client on node:http2.
+ * An etcd v3 client.
  *
  * Every call has a deadline (5 s unless told otherwise) and takes a signal. A write is never repeated by this package
  * once it may have reached a server: {@link EtcdError.mayHaveApplied} tells the caller what is not known.

@@ -89,13 +89,13 @@ export class LineageTransport implements Transport {
 
   #watched<T>(messages: AsyncIterable<T>, epoch: number): AsyncIterableIterator<T, undefined> {
     const inner = messages[Symbol.asyncIterator]();
+    const see = (next: IteratorResult<T, unknown>): IteratorResult<T, undefined> => {
+      if (next.done === true) return { done: true, value: undefined };
+      this.#saw(next.value, 0n, epoch);
+      return next;
+    };
     const watched: AsyncIterableIterator<T, undefined> = {
-      next: async () => {
-        const next = await inner.next();
-        if (next.done === true) return { done: true, value: undefined };
-        this.#saw(next.value, 0n, epoch);
-        return next;
-      },
+      next: () => inner.next().then(see),
       return: async () => {
         await inner.return?.();
         return { done: true, value: undefined };

@@ -1,4 +1,4 @@
-import type { Connection, OpenSession, SessionCheck } from "./connection.ts";
+import type { Connection, SessionCheck } from "./connection.ts";
 import type { EndpointRanking } from "./endpoint-ranking.ts";
 import type { EndpointSource } from "./endpoint-source.ts";
 import { type Endpoint, parseEndpoint } from "./endpoint.ts";
@@ -11,6 +11,7 @@ import {
   publishEndpointRemoved,
 } from "./events.ts";
 import type { MemberListResponse } from "./gen/rpc_pb.ts";
+import type { Http2Session } from "./http2/http2.ts";
 import type { Lineage } from "./lineage.ts";
 import { askIdentity, type MemberIdentity } from "./member-identity.ts";
 import { backoffMs } from "./runtime/backoff.ts";
@@ -212,7 +213,7 @@ export class MemberDiscovery implements EndpointSource {
   }
 
   /** Throws unless a member that the list names is the one who answers on a session. */
-  async #assertRight(candidate: Candidate, session: OpenSession): Promise<void> {
+  async #assertRight(candidate: Candidate, session: Http2Session): Promise<void> {
     const { connection, clusterId, memberIds } = candidate;
     const found = await this.#identity(connection, session);
     if (found.clusterId === clusterId && memberIds.has(found.memberId)) {
@@ -237,7 +238,7 @@ export class MemberDiscovery implements EndpointSource {
     candidate.rejection = reason;
   }
 
-  async #identity(connection: Connection, session: OpenSession): Promise<MemberIdentity> {
+  async #identity(connection: Connection, session: Http2Session): Promise<MemberIdentity> {
     try {
       return await askIdentity(connection, session, this.#options.clock, IDENTITY_TIMEOUT_MS);
     } catch (error) {

@@ -1,8 +1,9 @@
 import { CallScope } from "./call-scope.ts";
-import type { Connection, OpenSession } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { EtcdError } from "./errors.ts";
 import { publishRpc } from "./events.ts";
 import { requestHeaders, startCall } from "./grpc-request.ts";
+import type { Http2Session } from "./http2/http2.ts";
 import type { Clock } from "./runtime/clock.ts";
 import { FILTERS } from "./watch-message.ts";
 import * as methods from "./wire/methods.ts";
@@ -32,7 +33,7 @@ const WATCH_OF_NOTHING = methods.watch.input.encode({
  */
 export function askIdentity(
   connection: Connection,
-  session: OpenSession,
+  session: Http2Session,
   clock: Clock,
   timeoutMs: number,
 ): Promise<MemberIdentity> {

@@ -9,6 +9,7 @@ export interface QueueLimits {
   readonly onAbandoned?: () => void;
 }
 
+const NO_LIMITS: QueueLimits = {};
 const HIGH_WATER = 256;
 /** Messages of a watch may be large, and a slow reader shall not hold hundreds of those either. */
 const HIGH_WATER_BYTES = 8 * 1024 * 1024;
@@ -28,7 +29,7 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
   #end: { readonly error: EtcdError | undefined } | undefined;
   #full = false;
 
-  constructor(limits: QueueLimits = {}) {
+  constructor(limits: QueueLimits = NO_LIMITS) {
     this.#limits = limits;
   }
 
@@ -52,16 +53,16 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    return new Promise((resolve, reject) => {
-      const next = this.#items.shift();
-      if (next === undefined) {
+    const next = this.#items.shift();
+    if (next === undefined) {
+      return new Promise((resolve, reject) => {
         this.#waiting = { resolve, reject };
-        return this.#settle();
-      }
-      this.#bytes -= next.bytes;
-      this.#drained();
-      resolve({ done: false, value: next.item });
-    });
+        this.#settle();
+      });
+    }
+    this.#bytes -= next.bytes;
+    this.#drained();
+    return Promise.resolve({ done: false, value: next.item });
   }
 
   return(): Promise<IteratorResult<T, undefined>> {

@@ -43,7 +43,9 @@ const SORT_TARGETS = { key: 0, version: 1, create: 2, mod: 3, value: 4 } as cons
 const SORT_ORDERS = { none: 0, ascend: 1, descend: 2 } as const;
 
 /** The message for a range read. */
-export function rangeRequest(keys: KeyRange, options: RangeOptions = {}): Init<RangeRequest> {
+export function rangeRequest(keys: KeyRange, options?: RangeOptions): Init<RangeRequest> {
+  // Most read all there is, as it is, which is what a message says that says nothing more.
+  if (options === undefined) return rangeFields(keys);
   const { limit, sortBy, order, ...rest } = options;
   return {
     ...rangeFields(keys),
@@ -56,8 +58,8 @@ export function rangeRequest(keys: KeyRange, options: RangeOptions = {}): Init<R
 
 /** The message for a put. */
 export function putRequest(key: Key, value: Key, options: PutOptions = {}): Init<PutRequest> {
-  const { leaseId, ...rest } = options;
-  return { key: rangeFields(key).key, value: keyBytes(value), lease: leaseId ?? 0n, ...rest };
+  const { leaseId: lease = 0n, prevKv = false, ignoreValue = false, ignoreLease = false } = options;
+  return { key: rangeFields(key).key, value: keyBytes(value), lease, prevKv, ignoreValue, ignoreLease };
 }
 
 /** The message for a delete. */

@@ -160,17 +160,23 @@ export function describeTlsError(error: TlsError, { host }: Endpoint, options: T
     case "ECONNRESET":
       return "the connection was closed during the TLS handshake: is it an http:// endpoint?";
     default:
-      return describeTlsAlert(error, options);
+      return describeTlsAlert(error, options) ?? brokenTls(error);
   }
 }
+
+/** The alerts with which a server ends a handshake (RFC 8446, section 6.2). */
+const HANDSHAKE_ALERTS: ReadonlySet<string> = new Set(
+  [40, 42, 43, 44, 45, 46, 48, 49, 51, 70, 71, 86, 109, 110, 112, 113, 115, 116, 120].map(String),
+);
 
 /**
  * What it means that the server ended a handshake; undefined when it did not. With TLS 1.3 this comes after the
  * connection seemed to be made, but before the server has read anything else.
  */
 export function describeTlsAlert(error: TlsError, options: TlsOptions): string | undefined {
-  if (error.code?.startsWith("ERR_SSL_") !== true) return undefined;
   const alert = /alert number (\d+)/.exec(error.message)?.[1];
+  // Any other one, or a fault that we found, may come after the server has read what we sent.
+  if (alert === undefined || !HANDSHAKE_ALERTS.has(alert)) return undefined;
   const wantsCertificate = alert === "40" || alert === "42" || alert === "116";
   if (wantsCertificate && options.cert === undefined && options.certFile === undefined) {
     return "the server refuses the TLS handshake: it wants a client certificate";
@@ -188,6 +194,11 @@ export function describeTlsAlert(error: TlsError, options: TlsOptions): string |
     default:
       return tlsFailed(error);
   }
+}
+
+/** What it means that TLS itself failed, at any time; undefined when something else did. */
+export function brokenTls(error: TlsError): string | undefined {
+  return error.code?.startsWith("ERR_SSL_") === true ? tlsFailed(error) : undefined;
 }
 
 function tlsFailed(error: TlsError): string {

@@ -1,6 +1,6 @@
 import type { Message } from "@bufbuild/protobuf";
 import { CallScope } from "./call-scope.ts";
-import type { Connection, OpenSession } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { EtcdError, abortedError } from "./errors.ts";
 import { EndpointProbe } from "./endpoint-probe.ts";
 import type { CallPlace, EndpointRanking } from "./endpoint-ranking.ts";
@@ -8,6 +8,7 @@ import type { EndpointSource } from "./endpoint-source.ts";
 import { publishRetry, publishRpc } from "./events.ts";
 import type { StatusResponse } from "./gen/rpc_pb.ts";
 import { requestHeaders, startCall } from "./grpc-request.ts";
+import type { Http2Session } from "./http2/http2.ts";
 import { MessageQueue } from "./message-queue.ts";
 import type { CallHeaders, Transport } from "./rpc-transport.ts";
 import type { Clock } from "./runtime/clock.ts";
@@ -25,10 +26,10 @@ const MIN_SILENCE_MS = 1000;
 const MIN_STREAM_SILENCE_MS = 150;
 
 /** Sends a request on an open session. */
-type Attempt<T> = (connection: Connection, session: OpenSession) => Promise<T>;
+type Attempt<T> = (connection: Connection, session: Http2Session) => Promise<T>;
 
 /**
- * gRPC over node:http2 to the best of several endpoints.
+ * gRPC over HTTP/2 to the best of several endpoints.
  *
  * A request goes to another endpoint only when it certainly did not reach the first: no connection, or refused before
  * it was read. A call that ends at its deadline while the connection was silent takes the connection down with it,
@@ -157,7 +158,7 @@ export class Http2Transport implements Transport {
 
   #unaryOn(
     connection: Connection,
-    session: OpenSession,
+    session: Http2Session,
     method: methods.AnyMethod,
     extra: CallHeaders | undefined,
     body: Uint8Array,
@@ -167,7 +168,7 @@ export class Http2Transport implements Transport {
     return new Promise((resolve, reject) => {
       let answer: Uint8Array | undefined;
       const headers = requestHeaders(connection, method, extra, deadline - this.#clock.monotonic());
-      const bytesBefore = session.socket.bytesRead;
+      const bytesBefore = session.bytesRead;
       const startedAt = this.#clock.monotonic();
       const call = startCall(session, headers, {
         onMessage: (message) => {
@@ -186,7 +187,7 @@ export class Http2Transport implements Transport {
       scope.onEnd((error) => {
         if (error.code === "deadline-exceeded" && this.#clock.monotonic() - startedAt >= MIN_SILENCE_MS) {
           this.#failed(connection);
-          connection.suspect(session, session.socket.bytesRead === bytesBefore);
+          connection.suspect(session, session.bytesRead === bytesBefore);
         }
         call.cancel(error);
       });
@@ -197,7 +198,7 @@ export class Http2Transport implements Transport {
 
   #streamOn<I extends Message, O extends Message>(
     connection: Connection,
-    session: OpenSession,
+    session: Http2Session,
     method: methods.Method<I, O>,
     headers: CallHeaders | undefined,
     input: AsyncIterable<Init<I>>,
@@ -205,7 +206,7 @@ export class Http2Transport implements Transport {
     control: StreamControl | undefined,
   ): AsyncIterable<O> {
     // Of what was sent and has had nothing in return, the oldest: a later request does not make the silence shorter.
-    let unanswered = { bytesRead: session.socket.bytesRead, at: this.#clock.monotonic() };
+    let unanswered = { bytesRead: session.bytesRead, at: this.#clock.monotonic() };
     const answers = new MessageQueue<O>({
       onFull: () => call.pause(),
       onDrained: () => call.resume(),
@@ -235,7 +236,7 @@ export class Http2Transport implements Transport {
       // arrived meanwhile the connection is done with.
       if (error.code === "deadline-exceeded") {
         this.#failed(connection);
-        const silent = session.socket.bytesRead === unanswered.bytesRead;
+        const silent = session.bytesRead === unanswered.bytesRead;
         connection.suspect(session, silent && this.#clock.monotonic() - unanswered.at >= MIN_STREAM_SILENCE_MS);
       }
       call.cancel(error);
@@ -243,7 +244,7 @@ export class Http2Transport implements Transport {
     publishRpc(method, connection.endpoint.url);
     const pump = async (): Promise<void> => {
       for await (const message of input) {
-        const { bytesRead } = session.socket;
+        const { bytesRead } = session;
         if (bytesRead !== unanswered.bytesRead) unanswered = { bytesRead, at: this.#clock.monotonic() };
         call.send(method.input.encode(message), false);
       }
@@ -263,8 +264,8 @@ function placeOf(method: methods.AnyMethod): CallPlace {
 export const NO_HTTP2 = "it closed the connection without a word of HTTP/2";
 
 /** Says more of a connection that broke before the other side had spoken HTTP/2. */
-function explained(error: EtcdError, session: OpenSession, connection: Connection): EtcdError {
-  if (error.code !== "unavailable" || session.spoke() || connection.endpoint.secure) return error;
+function explained(error: EtcdError, session: Http2Session, connection: Connection): EtcdError {
+  if (error.code !== "unavailable" || session.spoke || connection.endpoint.secure) return error;
   const { mayHaveApplied } = error;
   return new EtcdError("unavailable", `${NO_HTTP2}: does it expect https://?`, {
     cause: error,

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { EtcdError } from "./errors.ts";
@@ -150,6 +151,62 @@ describe("watches that share a stream", () => {
     told(hub.watch({}, new AbortController().signal));
     await turn();
     expect([streams.length, at(1).asked]).toEqual([2, ["create 1"]]);
+  });
+
+  it("are left by `return`, also while a message is waited for", async () => {
+    const { hub, at } = setUp();
+    const leaving = hub.watch({}, new AbortController().signal);
+    const [left, stays] = [told(leaving), told(hub.watch({}, new AbortController().signal))];
+    await turn();
+    at(0).answer({ watchId: 1n, created: true });
+    at(0).answer({ watchId: 2n, created: true });
+    await turn();
+    const next = leaving.next();
+    expect(await leaving.return()).toEqual({ done: true, value: undefined });
+    expect(await next).toEqual({ done: true, value: undefined });
+    await turn();
+    at(0).answer({ watchId: 1n, events: [event] });
+    at(0).answer({ watchId: 2n, events: [event] });
+    await turn();
+    expect([left, stays]).toEqual([["created"], ["created", 1]]);
+    expect(at(0).asked.slice(2)).toEqual(["cancel 1"]);
+  });
+
+  it("are given up by `throw` for its reason, all of them where that is the member's silence", async () => {
+    const { hub, at } = setUp();
+    const watches = [1, 2, 3].map(() => hub.watch({}, new AbortController().signal));
+    const [one, two, three] = watches.map((watch) => told(watch));
+    await turn();
+    await watches[0]?.throw("no more");
+    await turn();
+    expect([one, two, three]).toEqual([["aborted"], [], []]);
+    const reason = new EtcdError("deadline-exceeded", "silent");
+    await watches[1]?.throw(reason);
+    await turn();
+    expect([two, three]).toEqual([["deadline-exceeded"], ["deadline-exceeded"]]);
+    expect(at(0).signal?.reason).toBe(reason);
+  });
+
+  it("end at once where their signal has fired before", async () => {
+    const { hub, at } = setUp();
+    const one = told(hub.watch({}, AbortSignal.abort("before")));
+    await turn();
+    expect([one, at(0).asked]).toEqual([["aborted"], ["create 1", "cancel 1"]]);
+  });
+
+  it("leave no listener behind on a signal that lives on, however they end", async () => {
+    const { hub, at } = setUp();
+    const { signal } = new AbortController();
+    const watches = [1, 2, 3].map(() => hub.watch({}, signal));
+    for (const watch of watches) told(watch);
+    await turn();
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    await watches[0]?.return();
+    at(0).answer({ watchId: 2n, canceled: true });
+    await turn();
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    hub.close();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   it("end with the stream", async () => {

@@ -1,23 +1,15 @@
-import { abortedError, EtcdError } from "./errors.ts";
+import { EtcdError } from "./errors.ts";
 import type { Event } from "./gen/kv_pb.ts";
 import type { WatchCreateRequest, WatchRequest, WatchResponse } from "./gen/rpc_pb.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { openStream, type Transport } from "./rpc-transport.ts";
+import { offAbort, onAbort } from "./runtime/abort.ts";
 import type { Clock } from "./runtime/clock.ts";
 import { canceledError, type WatchMessage, type WatchStream } from "./watch-message.ts";
 import type { Init } from "./wire/codec.ts";
 import * as methods from "./wire/methods.ts";
 
 type CreateRequest = Init<WatchCreateRequest>;
-
-/** What one of several watches needs to know. */
-interface Watcher {
-  readonly messages: MessageQueue<WatchMessage>;
-  /** Whether the server has answered that it stands. */
-  created: boolean;
-  /** Events of a message that came in pieces. */
-  pending: Event[];
-}
 
 /** Without a watch a stream is kept for so long, as the next one is often near. */
 const IDLE_MS = 10_000;
@@ -55,6 +47,66 @@ export class WatchHub {
   }
 }
 
+/**
+ * One of several watches on a stream. No generator, as there may be thousands: one would keep twice the memory, and
+ * each message would wait for some more promises.
+ */
+class Watcher implements WatchStream {
+  readonly id: bigint;
+  /** Whether the server has answered that it stands. */
+  created = false;
+  /** Events of a message that came in pieces. */
+  pending: readonly Event[] = [];
+  readonly #stream: HubStream;
+  readonly #signal: AbortSignal;
+  readonly #messages = new MessageQueue<WatchMessage>();
+
+  constructor(id: bigint, stream: HubStream, signal: AbortSignal) {
+    this.id = id;
+    this.#stream = stream;
+    this.#signal = signal;
+    onAbort(signal, this.#onAbort);
+  }
+
+  push(message: WatchMessage): void {
+    this.#messages.push(message);
+  }
+
+  end(error: EtcdError | undefined): void {
+    offAbort(this.#signal, this.#onAbort);
+    this.#messages.end(error);
+  }
+
+  next(): Promise<IteratorResult<WatchMessage, undefined>> {
+    return this.#messages.next();
+  }
+
+  return(): Promise<IteratorResult<WatchMessage, undefined>> {
+    offAbort(this.#signal, this.#onAbort);
+    this.#stream.cancel(this);
+    return this.#messages.return();
+  }
+
+  throw(reason: unknown): Promise<IteratorResult<WatchMessage, undefined>> {
+    this.#stream.aborted(this, reason);
+    return this.#messages.return();
+  }
+
+  requestProgress(): void {
+    this.#stream.requestProgress();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  readonly #onAbort = (): void => this.#stream.aborted(this, this.#signal.reason);
+}
+
 class HubStream {
   readonly #clock: Clock;
   readonly #requests = new MessageQueue<Init<WatchRequest>>();
@@ -77,17 +129,14 @@ class HubStream {
   }
 
   watch(create: CreateRequest, signal: AbortSignal): WatchStream {
-    const id = ++this.#lastId;
-    const watcher: Watcher = { messages: new MessageQueue(), created: false, pending: [] };
+    const watchId = ++this.#lastId;
     this.#cancelIdle();
-    this.#watchers.set(id, watcher);
-    this.#asked.push(id);
-    this.#requests.push({ requestUnion: { case: "createRequest", value: { ...create, watchId: id } } });
-    const onAbort = (): void => this.#aborted(id, watcher, signal);
-    signal.addEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
-    const messages = this.#messagesOf(id, watcher, () => signal.removeEventListener("abort", onAbort));
-    return Object.assign(messages, { requestProgress: () => this.#requestProgress() });
+    this.#asked.push(watchId);
+    this.#requests.push({ requestUnion: { case: "createRequest", value: { ...create, watchId } } });
+    const watcher = new Watcher(watchId, this, signal);
+    this.#watchers.set(watchId, watcher);
+    if (signal.aborted) this.aborted(watcher, signal.reason);
+    return watcher;
   }
 
   /** Ends the stream and all its watches. */
@@ -97,55 +146,43 @@ class HubStream {
     // The reason tells the transport what to think of the member.
     this.#ending.abort(error);
     this.#requests.end();
-    for (const { messages } of this.#watchers.values()) messages.end(error);
+    for (const watcher of this.#watchers.values()) watcher.end(error);
     this.#watchers.clear();
   }
 
-  async *#messagesOf(
-    id: bigint,
-    { messages }: Watcher,
-    stopListening: () => void,
-  ): AsyncGenerator<WatchMessage, void, undefined> {
-    try {
-      for await (const message of messages) yield message;
-    } finally {
-      stopListening();
-      this.#cancel(id);
-    }
-  }
-
-  #aborted(id: bigint, { messages }: Watcher, signal: AbortSignal): void {
-    const { reason } = signal as { readonly reason: unknown };
+  /** Ends one watch for the reason of a signal, or one like it. */
+  aborted(watcher: Watcher, reason: unknown): void {
     // Given up for the sake of the member, or of what is behind it: no other watch shall stay there.
     if (reason instanceof EtcdError) this.end(reason);
-    this.#cancel(id);
-    messages.end(this.#abortedBy(reason, signal));
+    this.cancel(watcher);
+    watcher.end(this.#abortedBy(reason));
   }
 
-  /** One error for many watches that end for the same reason, as in the usual way: each takes some microseconds. */
-  #abortedBy(reason: unknown, signal: AbortSignal): EtcdError {
-    const last = this.#lastAborted;
-    if (last !== undefined && last.cause === reason) return last;
-    return (this.#lastAborted = abortedError(signal));
-  }
-
-  #cancel(id: bigint): void {
+  /** Ends one watch, of which nothing is heard any more. */
+  cancel({ id }: Watcher): void {
     if (!this.#watchers.delete(id) || this.over) return;
     this.#requests.push({ requestUnion: { case: "cancelRequest", value: { watchId: id } } });
     this.#armIdle();
+  }
+
+  requestProgress(): void {
+    const now = this.#clock.now();
+    if (now - this.#askedAt < ASK_AGAIN_MS) return;
+    this.#askedAt = now;
+    this.#requests.push({ requestUnion: { case: "progressRequest", value: {} } });
+  }
+
+  /** One error for many watches that end for the same reason, as in the usual way: each takes some microseconds. */
+  #abortedBy(reason: unknown): EtcdError {
+    const last = this.#lastAborted;
+    if (last !== undefined && last.cause === reason) return last;
+    return (this.#lastAborted = new EtcdError("aborted", "the watch was given up", { cause: reason }));
   }
 
   #armIdle(): void {
     if (this.#watchers.size > 0 || this.over) return;
     this.#cancelIdle();
     this.#cancelIdle = this.#clock.after(IDLE_MS, () => this.end(undefined));
-  }
-
-  #requestProgress(): void {
-    const now = this.#clock.now();
-    if (now - this.#askedAt < ASK_AGAIN_MS) return;
-    this.#askedAt = now;
-    this.#requests.push({ requestUnion: { case: "progressRequest", value: {} } });
   }
 
   async #read(answers: AsyncIterable<WatchResponse>): Promise<void> {
@@ -164,13 +201,13 @@ class HubStream {
     const watcher = this.#watchers.get(id);
     if (response.canceled) {
       this.#watchers.delete(id);
-      watcher?.messages.end(canceledError(response));
+      watcher?.end(canceledError(response));
       this.#armIdle();
     } else if (id === NO_WATCH) {
       // Whoever asks from here on wants to know of what comes from here on.
       this.#askedAt = -Infinity;
       const progress = { t: "progress" as const, revision: revisionOf(response) };
-      for (const { created, messages } of this.#watchers.values()) if (created) messages.push(progress);
+      for (const each of this.#watchers.values()) if (each.created) each.push(progress);
     } else if (watcher !== undefined) {
       if (response.created) watcher.created = true;
       pushMessage(watcher, response);
@@ -182,14 +219,14 @@ class HubStream {
 function pushMessage(watcher: Watcher, response: WatchResponse): void {
   const revision = revisionOf(response);
   if (response.created) {
-    watcher.messages.push({ t: "created", revision, clusterId: response.header?.clusterId ?? 0n });
+    watcher.push({ t: "created", revision, clusterId: response.header?.clusterId ?? 0n });
     return;
   }
   watcher.pending = watcher.pending.length === 0 ? response.events : [...watcher.pending, ...response.events];
   if (response.fragment) return;
   const events = watcher.pending;
   watcher.pending = [];
-  watcher.messages.push(events.length === 0 ? { t: "progress", revision } : { t: "events", revision, events });
+  watcher.push(events.length === 0 ? { t: "progress", revision } : { t: "events", revision, events });
 }
 
 function revisionOf({ header }: WatchResponse): bigint {

@@ -11,7 +11,10 @@ export type WatchMessage =
   /** The answer to a progress request, or a notice of the server's own. */
   | { readonly t: "progress"; readonly revision: bigint };
 
-/** One watch, to be read by one loop. Leaving the loop ends it. */
+/**
+ * One watch, to be read by one loop. Leaving the loop ends it, and so does `return`, which need not wait for a message.
+ * The reason given to `throw` means what that of the signal does, and is what the loop throws.
+ */
 export interface WatchStream extends AsyncGenerator<WatchMessage, void, undefined> {
   /** Asks how far the watch is. No answer comes while the server has not caught up. */
   readonly requestProgress: () => void;

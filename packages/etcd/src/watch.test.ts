@@ -1,11 +1,14 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { EtcdClient } from "./client.ts";
 import { EtcdError } from "./errors.ts";
-import { Watch, type WatchCreateRequest, type WatchResponseSchema } from "./gen/rpc_pb.ts";
+import { Watch, type WatchCreateRequest, type WatchResponse, WatchResponseSchema } from "./gen/rpc_pb.ts";
+import { MessageQueue } from "./message-queue.ts";
+import type { Transport } from "./rpc-transport.ts";
+import { ManualClock } from "./runtime/manual-clock.ts";
 import { inMemory } from "./testing/in-memory.ts";
-import type { WatchOptions } from "./watch.ts";
+import { WatchClient, type WatchOptions } from "./watch.ts";
 import type { WatchMessage } from "./watch-message.ts";
 
 type Response = MessageInitShape<typeof WatchResponseSchema>;
@@ -161,5 +164,41 @@ describe("an event", () => {
     const [, message] = messages;
     const events = message?.t === "events" ? message.events : [];
     expect(Buffer.from(events[0]?.prevKv?.value ?? []).toString()).toBe("old");
+  });
+});
+
+describe("a watch with a stream of its own", () => {
+  /** One whose server says that it stands, and then nothing. */
+  function setUp() {
+    const answers = new MessageQueue<WatchResponse>();
+    const asked: AbortSignal[] = [];
+    const stream: Transport["stream"] = (_method, signal) => {
+      if (signal !== undefined) asked.push(signal);
+      signal?.addEventListener("abort", () => answers.end(new EtcdError("aborted", "aborted")));
+      return Promise.resolve({ message: answers } as never);
+    };
+    const transport = { unary: () => Promise.reject(new Error("no call was expected")), stream };
+    const watch = new WatchClient(transport, new ManualClock(), false);
+    answers.push(create(WatchResponseSchema, CREATED));
+    return { watch: watch.watch("k", { signal: new AbortController().signal }), asked };
+  }
+
+  it("is left by `return`, also while a message is waited for", async () => {
+    const { watch, asked } = setUp();
+    expect(await watch.next()).toMatchObject({ value: { t: "created" } });
+    const next = watch.next();
+    const left = watch.return();
+    await expect(next).rejects.toMatchObject({ code: "aborted" });
+    expect([(await left).done, asked.map(({ aborted }) => aborted)]).toEqual([true, [true]]);
+  });
+
+  it("is given up by `throw`, whose reason the transport hears", async () => {
+    const { watch, asked } = setUp();
+    await watch.next();
+    const next = watch.next();
+    const reason = new EtcdError("deadline-exceeded", "silent");
+    const given = watch.throw(reason);
+    await expect(next).rejects.toBeInstanceOf(EtcdError);
+    expect([(await given).done, asked[0]?.reason]).toEqual([true, reason]);
   });
 });

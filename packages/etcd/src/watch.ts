@@ -54,13 +54,29 @@ export class WatchClient {
   watch(keys: KeyRange, options: WatchOptions): WatchStream {
     const { startRevision = 0n, prevKv = false, without, shared = false, signal } = options;
     const filters = without === undefined ? [] : [FILTERS[without]];
-    const create = { ...rangeFields(keys), startRevision, prevKv, filters, fragment: true };
+    const { key, rangeEnd } = rangeFields(keys);
+    const create = { key, rangeEnd, startRevision, prevKv, filters, fragment: true };
     if (shared && this.#hub !== undefined) return this.#hub.watch(create, signal);
     const requests: Requests = new MessageQueue();
     requests.push({ requestUnion: { case: "createRequest", value: create } });
-    return Object.assign(this.#messages(requests, signal), {
+    const leaving = new AbortController();
+    const messages = this.#messages(requests, AbortSignal.any([signal, leaving.signal]));
+    const stream: WatchStream = {
+      next: () => messages.next(),
+      // A generator that waits for a message would not hear of it.
+      return: () => {
+        leaving.abort();
+        return messages.return();
+      },
+      throw: (reason) => {
+        leaving.abort(reason);
+        return messages.return();
+      },
       requestProgress: () => requests.push({ requestUnion: { case: "progressRequest", value: {} } }),
-    });
+      [Symbol.asyncIterator]: () => stream,
+      [Symbol.asyncDispose]: async () => void (await stream.return(undefined)),
+    };
+    return stream;
   }
 
   async *#messages(requests: Requests, signal: AbortSignal): AsyncGenerator<WatchMessage, void, undefined> {

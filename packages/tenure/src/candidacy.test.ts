@@ -285,6 +285,21 @@ describe("Candidacy", () => {
     expect(sent).toHaveLength(before + 2);
   });
 
+  it("tells of its end once, with one error, who waits for it and who comes later", async () => {
+    const { candidacy, respond, show } = setUp();
+    const elected = candidacy.elected(undefined);
+    respond([kv(KEY, 7n)], 7n);
+    await elected;
+    const errors: TenureError[] = [];
+    candidacy.whenOver(({ error }) => errors.push(error));
+    expect(errors).toEqual([]);
+    candidacy.stop("not-leader", "stepped down");
+    show([], 8n);
+    candidacy.whenOver(({ error }) => errors.push(error));
+    expect(errors).toMatchObject([{ code: "not-leader", message: "stepped down" }, {}]);
+    expect(errors[0]).toBe(errors[1]);
+  });
+
   it("whose lease could not be proven deletes its key once the TTL is over, as soon as etcd answers", async () => {
     const { candidacy, respond, fail, session, sent, clock } = setUp();
     const elected = candidacy.elected(undefined);

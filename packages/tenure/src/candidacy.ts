@@ -1,6 +1,7 @@
 import { EtcdError, type EtcdClient, keyBytes } from "@tenure/etcd";
+import { offAbort, onAbort } from "@tenure/etcd/runtime";
 import { CandidateKey, type PutAnswer } from "./candidate-key.ts";
-import { abortedError, quoted, TenureError } from "./errors.ts";
+import { abortedError, quoted, TenureError, type TenureErrorCode } from "./errors.ts";
 import { publishCandidacy } from "./events.ts";
 import { Listeners } from "./listeners.ts";
 import { foreignOf, nestedElection } from "./nested-election.ts";
@@ -31,7 +32,27 @@ export type CandidacyState =
   /** Our key is the one created first. */
   | { readonly t: "leading"; readonly createRevision: bigint; readonly clusterId: bigint }
   /** We are no candidate any more: left, or lost the key or the lease. */
-  | { readonly t: "over"; readonly error: TenureError };
+  | Over;
+
+/**
+ * The end of a candidacy. Its error is made when somebody wants to see it: a stack trace takes as long as a small
+ * request, and whoever steps down would wait for it before the key goes.
+ */
+class Over {
+  readonly t = "over";
+  readonly code: TenureErrorCode;
+  readonly #explain: () => TenureError;
+  #error: TenureError | undefined;
+
+  constructor(code: TenureErrorCode, explain: () => TenureError) {
+    this.code = code;
+    this.#explain = explain;
+  }
+
+  get error(): TenureError {
+    return (this.#error ??= this.#explain());
+  }
+}
 
 /** The candidate who is to lead after us, instead of the next in line. */
 export interface Nomination {
@@ -54,7 +75,6 @@ export class Candidacy {
   readonly changed: Listeners<CandidacyState> = new Listeners();
   readonly #context: CandidacyContext;
   readonly #closeFeed: () => void;
-  readonly #stopListening: readonly (() => void)[];
   #state: CandidacyState = { t: "joining" };
   #joined: Promise<void> = Promise.resolve();
   #nomination: Nomination | undefined;
@@ -68,16 +88,14 @@ export class Candidacy {
     this.#context = context;
     this.#ownKey = new CandidateKey(etcd, prefix, hold.session, batch);
     this.#closeFeed = feed.open(hold.session.ttlMs, true);
-    this.#stopListening = [
-      feed.standing.add(this.key, (snapshot) => this.#seen(snapshot)),
-      // Whoever cannot see the queue would hold it up: nobody leads while the first key's owner does not know it.
-      feed.refused.add((error) => this.#refused(error)),
-      hold.session.ended.add((error) => this.#sessionEnded(error)),
-      // Who was not promoted for a doubt is promoted when it is cleared.
-      hold.session.cleared.add(() => this.#lookAgain()),
-    ];
+    feed.standing.add(this.key, this.#onSnapshot);
+    // Whoever cannot see the queue would hold it up: nobody leads while the first key's owner does not know it.
+    feed.refused.add(this.#onRefused);
+    hold.session.ended.add(this.#onSessionEnded);
+    // Who was not promoted for a doubt is promoted when it is cleared.
+    hold.session.cleared.add(this.#onCleared);
     const { error } = hold.session;
-    if (error !== undefined) this.#sessionEnded(error);
+    if (error !== undefined) this.#onSessionEnded(error);
   }
 
   get key(): string {
@@ -136,16 +154,15 @@ export class Candidacy {
   }
 
   /** Puts the key and waits until it leads. Throws when the candidacy is over first, or etcd refuses it. */
-  async elected(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#state.t === "over") throw this.#state.error;
-    this.#joined = this.#join();
+  elected(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#state.t === "over") return Promise.reject(this.#state.error);
     // The transaction is never cancelled: leaving waits for its answer, to know what to delete.
-    this.#joined.catch(() => undefined);
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => settle(() => signal && reject(abortedError(signal)));
+    this.#joined = this.#join();
+    return new Promise<void>((resolve, reject) => {
+      const abort = (): void => settle(() => signal && reject(abortedError(signal)));
       const settle = (outcome: () => void): void => {
         stop();
-        signal?.removeEventListener("abort", onAbort);
+        if (signal !== undefined) offAbort(signal, abort);
         outcome();
       };
       const stop = this.changed.add((state) => {
@@ -153,14 +170,26 @@ export class Candidacy {
         else if (state.t === "over") settle(() => reject(state.error));
       });
       this.#joined.catch((error: unknown) => settle(() => reject(TenureError.from(error))));
-      signal?.addEventListener("abort", onAbort);
-      if (signal?.aborted === true) onAbort();
+      if (signal === undefined) return;
+      onAbort(signal, abort);
+      if (signal.aborted) abort();
     });
   }
 
   /** Ends the candidacy here, at once: nothing says that we lead from now on. The key is still there. */
-  stop(error: TenureError): void {
-    this.#setState({ t: "over", error });
+  stop(code: TenureErrorCode, message: string, cause?: unknown): void {
+    const sessionEnd = cause instanceof TenureError ? cause.sessionEnd : undefined;
+    this.#setState(new Over(code, () => new TenureError(code, message, { cause, sessionEnd })));
+  }
+
+  /** Calls the listener once it is over, at once if it is. */
+  whenOver(listener: (over: Over) => void): void {
+    if (this.#state.t === "over") return listener(this.#state);
+    const stop = this.changed.add((state) => {
+      if (state.t !== "over") return;
+      stop();
+      listener(state);
+    });
   }
 
   /** Has {@link leave} hand the leadership to a chosen candidate. Taking it back is possible until then. */
@@ -170,7 +199,7 @@ export class Candidacy {
 
   /** Deletes the key and gives the session back. Idempotent; resolves when the key is gone, or its lease given up. */
   leave(): Promise<void> {
-    if (this.#state.t !== "over") this.stop(new TenureError("not-leader", "the candidacy was left"));
+    this.stop("not-leader", "the candidacy was left");
     this.#left ??= this.#leave();
     return this.#left;
   }
@@ -183,37 +212,37 @@ export class Candidacy {
     this.changed.emit(next);
   }
 
-  #over(code: TenureError["code"], message: string, cause?: unknown): void {
-    const sessionEnd = cause instanceof TenureError ? cause.sessionEnd : undefined;
-    this.#setState({ t: "over", error: new TenureError(code, message, { cause, sessionEnd }) });
-  }
-
-  #sessionEnded(error: TenureError): void {
-    this.#over("leadership-lost", error.message, error);
-  }
+  readonly #onSessionEnded = (error: TenureError): void => this.stop("leadership-lost", error.message, error);
 
   /** The campaign's transaction hears of its own refusal, and says more of it. */
-  #refused(error: TenureError): void {
-    if (this.#state.t === "queued") this.#setState({ t: "over", error });
-    else if (this.#state.t === "leading") this.#over("leadership-lost", error.message, error);
-  }
+  readonly #onRefused = (error: TenureError): void => {
+    if (this.#state.t === "queued") this.#setState(new Over(error.code, () => error));
+    else if (this.#state.t === "leading") this.stop("leadership-lost", error.message, error);
+  };
+
+  readonly #onSnapshot = (snapshot: Snapshot): void => this.#seen(snapshot);
+
+  readonly #onCleared = (): void => this.#lookAgain();
 
   /** Derives our state from a snapshot. */
   #seen(snapshot: Snapshot): void {
     const state = this.#state;
     if (state.t === "joining" || state.t === "over" || snapshot.revision < state.createRevision) return;
     const entry = entryFor(snapshot, this.key);
-    if (entry === undefined) return this.#over("leadership-lost", `the key ${this.key} was deleted`);
+    if (entry === undefined) return this.stop("leadership-lost", `the key ${this.key} was deleted`);
     if (entry.createRevision !== state.createRevision || entry.leaseId !== this.leaseId) {
-      return this.#over("leadership-lost", `the key ${this.key} was overwritten`);
+      return this.stop("leadership-lost", `the key ${this.key} was overwritten`);
     }
     if (this.#foreignUnknown) {
       this.#foreignUnknown = false;
       const { prefix, feed } = this.#context;
-      if (feed.foreign !== undefined) return this.#setState({ t: "over", error: nestedElection(prefix, feed.foreign) });
+      const { foreign } = feed;
+      if (foreign !== undefined) {
+        return this.#setState(new Over("nested-election", () => nestedElection(prefix, foreign)));
+      }
     }
     const first = leaderOf(snapshot) === entry;
-    if (!first && state.t === "leading") return this.#over("leadership-lost", `${this.key} is not the first any more`);
+    if (!first && state.t === "leading") return this.stop("leadership-lost", `${this.key} is not the first any more`);
     if (first && state.t === "queued" && this.#context.hold.session.proven) {
       this.#setState({ ...state, t: "leading" });
     }
@@ -263,7 +292,10 @@ export class Candidacy {
   async #leave(): Promise<void> {
     const { hold, feed } = this.#context;
     await this.#joined.catch(() => undefined);
-    for (const stop of this.#stopListening) stop();
+    feed.standing.remove(this.key, this.#onSnapshot);
+    feed.refused.remove(this.#onRefused);
+    hold.session.ended.remove(this.#onSessionEnded);
+    hold.session.cleared.remove(this.#onCleared);
     const nomination = this.#nomination;
     const failed = nomination === undefined ? undefined : await this.#handOver(nomination.key);
     const gone = (nomination !== undefined && failed === undefined) || (await this.#ownKey.remove());

@@ -3,7 +3,7 @@ import type { KeyValue, TxnResponse } from "@tenure/etcd/rpc";
 import { candidateKey } from "./names.ts";
 import type { Session } from "./session.ts";
 import { TRY_TIMEOUT_MS, type TxnBatch } from "./txn-batch.ts";
-import { entryFor, type Snapshot } from "./view.ts";
+import { entryFor, type Snapshot, textOf } from "./view.ts";
 import type { ViewFeed } from "./view-feed.ts";
 import { pause, Retry } from "./wait.ts";
 
@@ -66,7 +66,7 @@ export class CandidateKey {
   async put(value: Uint8Array, readsAll: boolean): Promise<PutAnswer> {
     const answer = await this.#commitPut(value, readsAll ? range({ prefix: this.#prefix }) : range(this.key));
     const kvs = rangeOf(answer);
-    const own = kvs.find((kv) => Buffer.from(kv.key).toString() === this.key);
+    const own = kvs.find((kv) => textOf(kv.key) === this.key);
     if (own === undefined) throw new EtcdError("internal", "etcd's answer to the campaign does not hold our key");
     if (!answer.succeeded && (!this.#inDoubt || own.lease !== this.#session.leaseId)) {
       await this.#commit([compare.createRevision(this.key, "=", own.createRevision)], [remove(this.key)], []);

@@ -3,7 +3,14 @@ import type { EtcdClient } from "@tenure/etcd";
 import { valueBytes } from "./candidacy.ts";
 import { abortedError, isFatal, TenureError, withPermissionHelp } from "./errors.ts";
 import { DEFAULT_TTL_MS, ttlSeconds } from "./lease-timing.ts";
-import { type ElectionState, type Leader, type LeaderChange, observeLeaders, toLeader } from "./leader.ts";
+import {
+  type ElectionState,
+  type Leader,
+  type LeaderChange,
+  type Observed,
+  observeLeaders,
+  toLeader,
+} from "./leader.ts";
 import { type ElectionRegistry, type Place, untilAborted } from "./registry.ts";
 import { type RunHandlers, type RunningNode, runNode } from "./run.ts";
 import { Term } from "./term.ts";
@@ -76,19 +83,13 @@ export class Election {
    *
    * @throws TenureError `permission-denied` or `unauthenticated` when the store refuses to show the election
    */
-  async *observe(options: WaitOptions = {}): AsyncGenerator<Leader | null, void, undefined> {
-    for await (const { leader } of this.changes(options)) yield leader;
+  observe(options: WaitOptions = {}): AsyncGenerator<Leader | null, void, undefined> {
+    return this.#observe(options, ({ leader }) => leader);
   }
 
   /** The same as {@link observe}, with the store's revision of each change. */
-  async *changes(options: WaitOptions = {}): AsyncGenerator<LeaderChange, void, undefined> {
-    const feed = this.#registry.feed(this.prefix);
-    const signal = anySignal(options.signal, this.#registry.closing);
-    try {
-      yield* observeLeaders(feed, (leaseId) => this.#registry.isSelf(leaseId), signal);
-    } catch (error) {
-      throw this.#explained(error);
-    }
+  changes(options: WaitOptions = {}): AsyncGenerator<LeaderChange, void, undefined> {
+    return this.#observe(options, (change) => change);
   }
 
   /** Who leads, from a linearizable read; null when nobody does. */
@@ -165,7 +166,8 @@ export class Election {
     const signal = anySignal(callerSignal, this.#registry.closing);
     if (signal.aborted) throw abortReason(signal);
     const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
-    const place = await this.#registry.reserve(this.prefix, this.#ttlMs, leavesByItself, signal);
+    const reserved = this.#registry.reserve(this.prefix, this.#ttlMs, leavesByItself, signal);
+    const place = reserved instanceof Promise ? await reserved : reserved;
     for (;;) {
       try {
         return await this.#stand(bytes, place, signal);
@@ -186,6 +188,16 @@ export class Election {
     }
   }
 
+  #observe<T>(options: WaitOptions, tell: (change: LeaderChange) => T): AsyncGenerator<T, void, undefined> {
+    const look = (): Observed => ({
+      feed: this.#registry.feed(this.prefix),
+      isSelf: (leaseId) => this.#registry.isSelf(leaseId),
+      signal: anySignal(options.signal, this.#registry.closing),
+      explained: (error) => this.#explained(error),
+    });
+    return observeLeaders(look, tell);
+  }
+
   async #read(options: ReadOptions & { readonly limit?: number }): Promise<ElectionState> {
     try {
       const { kvs, header } = await this.#etcd.kv.range({ prefix: this.prefix }, { ...options, sortBy: "create" });
@@ -200,7 +212,13 @@ export class Election {
   }
 
   async #stand(value: Uint8Array, place: Place, signal: AbortSignal): Promise<Term> {
-    const candidacy = await this.#registry.stand(this.prefix, this.#ttlMs, value, place, signal);
+    const joined = this.#registry.join(this.#ttlMs, signal);
+    const hold = joined instanceof Promise ? await joined : joined;
+    if (signal.aborted) {
+      hold.release();
+      throw abortedError(signal);
+    }
+    const candidacy = this.#registry.stand(this.prefix, hold, value, place);
     await candidacy.elected(signal);
     const { state } = candidacy;
     if (state.t !== "leading") throw state.t === "over" ? state.error : new TenureError("internal", `is ${state.t}`);
@@ -215,8 +233,8 @@ export class Election {
       leave: () => place.leave(),
       resignsByItself: place.leavesByItself,
       // The feed that the candidacy keeps open: before it stood there may have been another one.
-      serveTransfers: (term, transfer) => {
-        serveTransferRequests(this.#etcd, this.#registry.feed(this.prefix), term, transfer);
+      serveTransfers: ({ key, token }, transfer) => {
+        serveTransferRequests(this.#etcd, this.#registry.feed(this.prefix), { key, token, candidacy }, transfer);
       },
       defaultValue: () => this.#defaultValue(),
     });

@@ -9,9 +9,12 @@ const QUEUE = ["e/1", "e/2", "e/3", "e/4"];
 function setUp() {
   const listeners = new KeyListeners();
   const told: string[] = [];
-  const stops = new Map(
-    QUEUE.map((key) => [key, listeners.add(key, ({ revision }) => void told.push(`${key} at ${revision}`))]),
-  );
+  const stops = new Map<string, () => void>();
+  for (const key of QUEUE) {
+    const listener = ({ revision }: Snapshot): void => void told.push(`${key} at ${revision}`);
+    listeners.add(key, listener);
+    stops.set(key, () => listeners.remove(key, listener));
+  }
   let snapshot: Snapshot | undefined;
   const show = (next: Snapshot): void => {
     listeners.tell(snapshot, next);

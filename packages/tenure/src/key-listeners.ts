@@ -8,15 +8,17 @@ import { leaderOf, type Snapshot } from "./view.ts";
 export class KeyListeners {
   readonly #byKey = new Map<string, Listeners<Snapshot>>();
 
-  /** Returns a function that takes the listener off again. */
-  add(key: string, listener: (snapshot: Snapshot) => void): () => void {
+  add(key: string, listener: (snapshot: Snapshot) => void): void {
     const listeners = this.#byKey.get(key) ?? new Listeners();
     this.#byKey.set(key, listeners);
-    const stop = listeners.add(listener);
-    return () => {
-      stop();
-      if (listeners.idle && this.#byKey.get(key) === listeners) this.#byKey.delete(key);
-    };
+    listeners.add(listener);
+  }
+
+  /** Takes a listener off again. */
+  remove(key: string, listener: (snapshot: Snapshot) => void): void {
+    const listeners = this.#byKey.get(key);
+    listeners?.remove(listener);
+    if (listeners?.idle === true) this.#byKey.delete(key);
   }
 
   /** Calls those whose key was put or deleted, or came to the lead or out of it; all where that is not known. */

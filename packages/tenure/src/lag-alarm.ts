@@ -1,5 +1,7 @@
 import { EtcdError, type EtcdClient, type WatchMessage, type WatchStream } from "@tenure/etcd";
 
+const NOTHING = (): void => undefined;
+
 /**
  * Notices that a watch is silent or behind: that of a member which froze, or lost touch with the others, and whose
  * connection stands all the same.
@@ -17,8 +19,8 @@ export class LagAlarm {
   #target: bigint | undefined;
   /** Whether it answered, but did not reach the target. */
   #behind = false;
-  #cancelAlarm: () => void = () => undefined;
-  #cancelAsking: () => void = () => undefined;
+  #cancelAlarm: () => void = NOTHING;
+  #cancelAsking: () => void = NOTHING;
 
   /**
    * Starts with the wait for the watch to be created.
@@ -59,6 +61,9 @@ export class LagAlarm {
   stop(): void {
     this.#cancelAlarm();
     this.#cancelAsking();
+    // Not to keep timers that will never fire.
+    this.#cancelAlarm = NOTHING;
+    this.#cancelAsking = NOTHING;
   }
 
   #askLater(): void {
@@ -82,10 +87,11 @@ export class LagAlarm {
   #armAlarm(): void {
     const { clock } = this.#etcd;
     const silenceMs = this.#silenceMs();
-    const dueAt = clock.now() + silenceMs;
+    // By the clock that timers go by: what counts is whether this one is late, and a campaign waits for the reading.
+    const dueAt = clock.monotonic() + silenceMs;
     this.#cancelAlarm = clock.after(silenceMs, () => {
       // A timer that is late itself says that the process stood still: the answer may be here, unread.
-      if (clock.now() - dueAt > silenceMs) return this.#armAlarm();
+      if (clock.monotonic() - dueAt > silenceMs) return this.#armAlarm();
       this.stop();
       if (this.#behind) this.#onAlarm(overdue("the watch is behind the rest of the cluster"), "lagging");
       else this.#onAlarm(overdue("the watch is silent"), "silent");

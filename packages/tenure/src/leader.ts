@@ -43,12 +43,27 @@ export function toLeader(entry: ViewEntry, self: boolean): Leader {
   };
 }
 
-/** The leaders of an election as its view shows them, from now until the signal aborts. */
-export async function* observeLeaders(
-  feed: ViewFeed,
-  isSelf: (leaseId: bigint) => boolean,
-  signal: AbortSignal,
-): AsyncGenerator<LeaderChange, void, undefined> {
+/** What an observer looks at. */
+export interface Observed {
+  readonly feed: ViewFeed;
+  readonly isSelf: (leaseId: bigint) => boolean;
+  /** Ends the loop. */
+  readonly signal: AbortSignal;
+  /** Says more of the store's refusal. */
+  readonly explained: (error: TenureError) => TenureError;
+}
+
+/**
+ * The leaders of an election as its view shows them, from when the loop begins until the signal aborts. The only
+ * generator between the view and the loop: each one more makes every change wait for some more promises.
+ *
+ * @param tell what of a change the loop is shown
+ */
+export async function* observeLeaders<T>(
+  look: () => Observed,
+  tell: (change: LeaderChange) => T,
+): AsyncGenerator<T, void, undefined> {
+  const { feed, isSelf, signal, explained } = look();
   const pending: { readonly entry: ViewEntry | undefined; readonly revision: bigint }[] = [];
   let last: ViewEntry | undefined | "nothing seen" = "nothing seen";
   let refused: TenureError | undefined;
@@ -74,12 +89,9 @@ export async function* observeLeaders(
     while (!signal.aborted) {
       for (let next = pending.shift(); next !== undefined && !signal.aborted; next = pending.shift()) {
         const { entry, revision } = next;
-        yield {
-          leader: entry === undefined ? null : toLeader(entry, isSelf(entry.leaseId)),
-          revision,
-        };
+        yield tell({ leader: entry === undefined ? null : toLeader(entry, isSelf(entry.leaseId)), revision });
       }
-      if (refused !== undefined) throw refused;
+      if (refused !== undefined) throw explained(refused);
       await new Promise<void>((resolve) => {
         wake = resolve;
         if (pending.length > 0 || signal.aborted) resolve();

@@ -23,6 +23,30 @@ describe("listeners", () => {
     expect(calls).toEqual(["b1"]);
   });
 
+  it("that are the same function are one, alone and among others", () => {
+    const listeners = new Listeners<number>();
+    const calls: string[] = [];
+    const one = (value: number): void => void calls.push(`a${value}`);
+    for (const listener of [one, one, (value: number) => void calls.push(`b${value}`), one]) listeners.add(listener);
+    listeners.emit(1);
+    listeners.remove(one);
+    listeners.remove(one);
+    listeners.emit(2);
+    expect(calls).toEqual(["a1", "b1", "b2"]);
+  });
+
+  it("that are gone leave nobody, whether it was one or more", () => {
+    for (const count of [1, 2]) {
+      const listeners = new Listeners<number>();
+      expect(listeners.idle).toBe(true);
+      const offs = Array.from({ length: count }, () => listeners.add(() => undefined));
+      expect(listeners.idle).toBe(false);
+      for (const off of offs) off();
+      expect(listeners.idle).toBe(true);
+      listeners.emit(1);
+    }
+  });
+
   it("may take themselves off while they are called", () => {
     const listeners = new Listeners<number>();
     const calls: string[] = [];

@@ -2,7 +2,7 @@ import type { KeyValue } from "@tenure/etcd/rpc";
 import { quoted, TenureError } from "./errors.ts";
 import { isCandidate } from "./names.ts";
 import { transferRequestKey } from "./transfer.ts";
-import { entryFor, type Snapshot } from "./view.ts";
+import { entryFor, type Snapshot, textOf } from "./view.ts";
 
 /** A key under the prefix of an election, and its lease. */
 export interface KeyOnLease {
@@ -15,8 +15,11 @@ const ANY_LEASE = 1n;
 
 /** The first key that is no candidate's: where it comes first, nobody would ever lead. */
 export function foreignOf(prefix: string, kvs: readonly KeyValue[]): KeyOnLease | undefined {
-  const keys = kvs.map((kv) => ({ key: Buffer.from(kv.key).toString(), leaseId: kv.lease }));
-  return keys.find((each) => isForeign(prefix, each));
+  for (const kv of kvs) {
+    const key = { key: textOf(kv.key), leaseId: kv.lease };
+    if (isForeign(prefix, key)) return key;
+  }
+  return undefined;
 }
 
 /**
@@ -43,5 +46,5 @@ export function nestedElection(prefix: string, { key, leaseId }: KeyOnLease): Te
 }
 
 function isForeign(prefix: string, { key, leaseId }: KeyOnLease): boolean {
-  return key !== transferRequestKey(prefix) && !isCandidate(prefix, key, leaseId);
+  return !isCandidate(prefix, key, leaseId) && key !== transferRequestKey(prefix);
 }

@@ -1,9 +1,18 @@
 import { EtcdError } from "@tenure/etcd";
 import { afterEach, describe, expect, it } from "vitest";
 import { TenureError } from "./errors.ts";
-import { observeLeaders } from "./leader.ts";
+import { type LeaderChange, observeLeaders } from "./leader.ts";
 import { deleteAt, FakeElectionStore, kvOf, putAt } from "./testing/fake-election-store.ts";
 import { turn } from "./testing/turn.ts";
+import type { ViewFeed } from "./view-feed.ts";
+
+function changesOf(feed: ViewFeed, signal: AbortSignal): AsyncGenerator<LeaderChange, void, undefined> {
+  const look = { feed, isSelf: () => false, signal, explained: (error: TenureError) => error };
+  return observeLeaders(
+    () => look,
+    (change) => change,
+  );
+}
 
 /** Everything an observer was shown, as `revision: leader's key`, and how its loop ended. */
 class Observer {
@@ -17,7 +26,7 @@ class Observer {
 
   async #observe({ feed }: FakeElectionStore): Promise<void> {
     try {
-      for await (const { leader, revision } of observeLeaders(feed, () => false, this.stop.signal)) {
+      for await (const { leader, revision } of changesOf(feed, this.stop.signal)) {
         this.seen.push(`${revision}: ${leader?.key ?? "nobody"}`);
       }
       this.ended = "without an error";
@@ -109,7 +118,7 @@ describe("an observer", () => {
   it("that does not read for long is shown the newest state last, and holds a limited number of them", async () => {
     const store = new FakeElectionStore();
     const stop = new AbortController();
-    const leaders = observeLeaders(store.feed, () => false, stop.signal);
+    const leaders = changesOf(store.feed, stop.signal);
     const first = leaders.next();
     await store.watch.created(5n);
     await store.read.answer(5n);

@@ -46,7 +46,7 @@ function setUp() {
   const etcd = new EtcdClient({ clock, transport: { unary, stream: () => Promise.reject(new Error()) } as never });
   const batch = new ReadBatch(etcd);
   const read = (prefix: string, signal: AbortSignal = new AbortController().signal): Promise<string> =>
-    batch.read(prefix, signal).then(
+    batch.read(prefix, { signal }).then(
       ({ kvs, revision }) => `${kvs.map(({ key }) => Buffer.from(key).toString()).join()}@${revision}`,
       (error: unknown) => EtcdError.from(error).code,
     );

@@ -7,10 +7,16 @@ export interface ReadAnswer {
   readonly revision: bigint;
 }
 
+/** Who reads. The signal, which few reads need, may be made when it is asked for. */
+interface Reader {
+  /** Fires when it does not care any more. */
+  readonly signal: AbortSignal;
+}
+
 interface Waiting {
   readonly prefix: string;
-  readonly signal: AbortSignal;
-  readonly resolve: (answer: Promise<ReadAnswer>) => void;
+  readonly reader: Reader;
+  readonly resolve: (answer: ReadAnswer | Promise<ReadAnswer>) => void;
 }
 
 /** etcd takes 128 operations; a store may be set to take fewer, and one transaction holds up all others. */
@@ -42,11 +48,11 @@ export class ReadBatch {
   /**
    * Reads every key under a prefix, at once where no other read is under way; one try. Throws EtcdError.
    *
-   * @param signal who reads does not care any more: a read on its own is given up, others are answered all the same
+   * @param reader when it does not care any more, a read on its own is given up; others are answered all the same
    */
-  read(prefix: string, signal: AbortSignal): Promise<ReadAnswer> {
+  read(prefix: string, reader: Reader): Promise<ReadAnswer> {
     return new Promise((resolve) => {
-      const count = this.#waiting.push({ prefix, signal, resolve });
+      const count = this.#waiting.push({ prefix, reader, resolve });
       if (this.#underWay === 0) this.#flush();
       else if (count === 1) this.#cancelTimer = this.#etcd.clock.after(MAX_WAIT_MS, () => this.#flush());
     });
@@ -75,7 +81,7 @@ export class ReadBatch {
     try {
       const txn = this.#etcd.kv.txn().success(...batch.map(({ prefix }) => range({ prefix })));
       const answers = answersOf(await txn.commit({ timeoutMs: TIMEOUT_MS }), batch.length);
-      for (const [index, answer] of answers.entries()) batch[index]?.resolve(Promise.resolve(answer));
+      for (const [index, answer] of answers.entries()) batch[index]?.resolve(answer);
     } catch (thrown) {
       const error = EtcdError.from(thrown);
       // Who cannot be reached with one cannot be reached with many.
@@ -84,7 +90,7 @@ export class ReadBatch {
     }
   }
 
-  async #alone({ prefix, signal }: Waiting): Promise<ReadAnswer> {
+  async #alone({ prefix, reader: { signal } }: Waiting): Promise<ReadAnswer> {
     const { kvs, header } = await this.#etcd.kv.range({ prefix }, { signal, timeoutMs: TIMEOUT_MS });
     return { kvs, revision: header?.revision ?? 0n };
   }

@@ -3,8 +3,9 @@ import type { EtcdClient } from "@tenure/etcd";
 import { Candidacy, type CandidacyState } from "./candidacy.ts";
 import { abortedError, TenureError } from "./errors.ts";
 import type { LeaseGuard } from "./guard/guard-link.ts";
+import { Listeners } from "./listeners.ts";
 import { ReadBatch } from "./read-batch.ts";
-import { SessionPool } from "./session-pool.ts";
+import { type SessionHold, SessionPool } from "./session-pool.ts";
 import { TxnBatch } from "./txn-batch.ts";
 import { ViewFeed } from "./view-feed.ts";
 
@@ -68,29 +69,38 @@ export class ElectionRegistry {
    *
    * @throws TenureError `invalid-argument` when the place is taken
    */
-  async reserve(prefix: string, ttlMs: number, leavesByItself: boolean, signal: AbortSignal): Promise<Place> {
+  reserve(prefix: string, ttlMs: number, leavesByItself: boolean, signal: AbortSignal): Place | Promise<Place> {
     const id = `${ttlMs} ${prefix}`;
-    for (;;) {
+    return this.#candidacies.has(id)
+      ? this.#reserveWhenFree(id, prefix, leavesByItself, signal)
+      : this.#reserve(id, leavesByItself);
+  }
+
+  async #reserveWhenFree(id: string, prefix: string, leavesByItself: boolean, signal: AbortSignal): Promise<Place> {
+    for (let taken = this.#candidacies.get(id); taken !== undefined; taken = this.#candidacies.get(id)) {
       if (this.closing.aborted) throw closedError();
-      const taken = this.#candidacies.get(id);
-      if (taken === undefined) break;
       if (!taken.leaving) {
         throw new TenureError("invalid-argument", `this client is a candidate for ${prefix} already`);
       }
       await untilAborted(taken.free, signal);
     }
+    return this.#reserve(id, leavesByItself);
+  }
+
+  #reserve(id: string, leavesByItself: boolean): Place {
+    if (this.closing.aborted) throw closedError();
     const place = new Place(leavesByItself, () => this.#candidacies.delete(id));
     this.#candidacies.set(id, place);
     return place;
   }
 
-  /** Joins a session and stands for election with it. */
-  async stand(prefix: string, ttlMs: number, value: Uint8Array, place: Place, signal: AbortSignal): Promise<Candidacy> {
-    const hold = await this.#sessions.acquire(ttlMs, signal);
-    if (signal.aborted) {
-      hold.release();
-      throw abortedError(signal);
-    }
+  /** Joins a session, to stand with it. Throws what makes granting a lease impossible, or `aborted`. */
+  join(ttlMs: number, signal: AbortSignal): SessionHold | Promise<SessionHold> {
+    return this.#sessions.acquire(ttlMs, signal);
+  }
+
+  /** Stands for election with a session. */
+  stand(prefix: string, hold: SessionHold, value: Uint8Array, place: Place): Candidacy {
     const candidacy = new Candidacy({
       etcd: this.#etcd,
       prefix,
@@ -127,22 +137,27 @@ export class ElectionRegistry {
 
 /** A client's place in one election. */
 export class Place {
-  /** Resolves when the place is free again. */
-  readonly free: Promise<void>;
   /** Whether whoever took the place gives it up when the client closes. */
   readonly leavesByItself: boolean;
   readonly #onFree: () => void;
   #candidacy: Candidacy | undefined;
   #left: Promise<void> | undefined;
-  #resolveFree: () => void = () => undefined;
+  #isFree = false;
+  /** Those who wait for it to be. */
+  readonly #waiting: Listeners<void> = new Listeners();
 
-  constructor(leavesByItself: boolean, remove: () => void) {
+  /** @param onFree told when the place is free again */
+  constructor(leavesByItself: boolean, onFree: () => void) {
     this.leavesByItself = leavesByItself;
-    this.free = new Promise((resolve) => (this.#resolveFree = resolve));
-    this.#onFree = () => {
-      remove();
-      this.#resolveFree();
-    };
+    this.#onFree = onFree;
+  }
+
+  /** Resolves when the place is free again. */
+  get free(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isFree) resolve();
+      else this.#waiting.add(resolve);
+    });
   }
 
   get leaving(): boolean {
@@ -160,7 +175,7 @@ export class Place {
   elected(): void {
     if (this.leavesByItself) return;
     const lost = (state: CandidacyState): void => {
-      if (state.t === "over" && state.error.code === "leadership-lost") void this.leave();
+      if (state.t === "over" && state.code === "leadership-lost") void this.leave();
     };
     this.#candidacy?.changed.add(lost);
     if (this.#candidacy !== undefined) lost(this.#candidacy.state);
@@ -175,7 +190,11 @@ export class Place {
 
   /** Gives the place up, after the candidacy in it has left. Idempotent. */
   leave(): Promise<void> {
-    this.#left ??= this.vacate().then(this.#onFree);
+    this.#left ??= this.vacate().then(() => {
+      this.#isFree = true;
+      this.#onFree();
+      this.#waiting.emit();
+    });
     return this.#left;
   }
 }

@@ -1,19 +1,40 @@
 import { EtcdError, type EtcdClient } from "@tenure/etcd";
+import { offAbort, onAbort } from "@tenure/etcd/runtime";
 import { abortedError } from "./errors.ts";
 import type { LeaseGuard } from "./guard/guard-link.ts";
 import { grantSession, type Session } from "./session.ts";
 import { pause, Retry } from "./wait.ts";
 
 /** One user's hold on a shared session. */
-export interface SessionHold {
+export class SessionHold {
   readonly session: Session;
+  readonly #shared: Shared;
+  #released = false;
+
+  /** Use {@link SessionPool.acquire}. */
+  constructor(session: Session, shared: Shared) {
+    this.session = session;
+    this.#shared = shared;
+  }
+
   /** Gives the session back; the lease of a session that nobody holds is revoked. Idempotent. */
-  readonly release: () => void;
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#shared.release();
+  }
+
   /** Lets nobody else join this session: something on its lease is in doubt. */
-  readonly retire: () => void;
+  retire(): void {
+    this.#shared.retire();
+  }
 }
 
 interface Shared {
+  /** One of its users does without it from now on. */
+  readonly release: () => void;
+  /** Nobody else may join it. */
+  readonly retire: () => void;
   readonly granted: Promise<Session>;
   /** Once it is there, for those who need not wait. */
   session: Session | undefined;
@@ -51,17 +72,19 @@ export class SessionPool {
     return this.#endedIds.has(leaseId);
   }
 
-  /** Joins the session for this TTL, granting a lease if there is none. */
-  async acquire(ttlMs: number, signal: AbortSignal | undefined): Promise<SessionHold> {
-    if (signal?.aborted === true) throw abortedError(signal);
+  /** Joins the session for this TTL, granting a lease if there is none; at once where there is one. */
+  acquire(ttlMs: number, signal: AbortSignal): SessionHold | Promise<SessionHold> {
+    if (signal.aborted) throw abortedError(signal);
     const shared = this.#shared.get(ttlMs) ?? this.#grant(ttlMs);
     shared.users++;
-    const release = once(() => this.#release(ttlMs, shared));
+    return shared.session === undefined ? this.#granted(shared, signal) : new SessionHold(shared.session, shared);
+  }
+
+  async #granted(shared: Shared, signal: AbortSignal): Promise<SessionHold> {
     try {
-      const session = shared.session ?? (await unlessAborted(shared.granted, signal));
-      return { session, release, retire: () => this.#retire(ttlMs, shared) };
+      return new SessionHold(await unlessAborted(shared.granted, signal), shared);
     } catch (error) {
-      release();
+      shared.release();
       throw error;
     }
   }
@@ -69,25 +92,29 @@ export class SessionPool {
   #grant(ttlMs: number): Shared {
     const cancelGrant = new AbortController();
     const granted = grantSession(this.#etcd, ttlMs, cancelGrant.signal);
-    const shared: Shared = { granted, session: undefined, cancelGrant, users: 0 };
+    const shared: Shared = {
+      granted,
+      session: undefined,
+      cancelGrant,
+      users: 0,
+      release: () => this.#release(ttlMs, shared),
+      retire: () => this.#retire(ttlMs, shared),
+    };
     this.#shared.set(ttlMs, shared);
-    granted.then(
-      (session) => {
-        shared.session = session;
-        this.#live.add(session);
-        this.#guard?.lease(session.leaseId, session.ttlMs);
-        const ended = (): void => {
-          this.#live.delete(session);
-          this.#remember(session.leaseId);
-          // One that is given back is revoked next, which this process may not live to see.
-          if (session.error?.sessionEnd !== "closed") this.#guard?.released(session.leaseId);
-          this.#retire(ttlMs, shared);
-        };
-        session.ended.add(ended);
-        if (session.error !== undefined) ended();
-      },
-      () => this.#retire(ttlMs, shared),
-    );
+    granted.then((session) => {
+      shared.session = session;
+      this.#live.add(session);
+      this.#guard?.lease(session.leaseId, session.ttlMs);
+      const ended = (): void => {
+        this.#live.delete(session);
+        this.#remember(session.leaseId);
+        // One that is given back is revoked next, which this process may not live to see.
+        if (session.error?.sessionEnd !== "closed") this.#guard?.released(session.leaseId);
+        shared.retire();
+      };
+      session.ended.add(ended);
+      if (session.error !== undefined) ended();
+    }, shared.retire);
     return shared;
   }
 
@@ -112,11 +139,11 @@ export class SessionPool {
   /** Ends a session and its lease, once it is known whether there is one. */
   async #giveBack(shared: Shared, ttlMs: number): Promise<void> {
     const session = await shared.granted.catch(() => undefined);
+    // In another turn: in this one somebody may be elected by the same event, whose work goes first.
+    await pause(this.#etcd.clock, 0, this.#etcd.closed);
     // A session that ended runs out by itself: revoking its lease would take the margin to stop in from its user.
     if (session === undefined || session.error !== undefined) return;
     session.end("closed", "the session was given back");
-    // In another turn: in this one somebody may be elected by the same event, whose work goes first.
-    await pause(this.#etcd.clock, 0, this.#etcd.closed);
     await this.#revoke(session.leaseId, ttlMs);
     this.#guard?.released(session.leaseId);
   }
@@ -125,8 +152,9 @@ export class SessionPool {
   async #revoke(leaseId: bigint, ttlMs: number): Promise<void> {
     const { clock, random, lease, closed } = this.#etcd;
     const retry = new Retry(clock, random, REVOKE_BOUNDS);
-    const expiresAt = clock.now() + ttlMs;
-    while (clock.now() < expiresAt && !closed.aborted) {
+    // What a suspend adds to it the store tells: there is no such lease then.
+    const expiresAt = clock.monotonic() + ttlMs;
+    while (!closed.aborted) {
       try {
         await lease.revoke(leaseId);
         return;
@@ -135,27 +163,20 @@ export class SessionPool {
         const { code } = EtcdError.from(error);
         if (code === "not-found" || code === "permission-denied") return;
         await retry.pause(closed);
+        if (clock.monotonic() >= expiresAt) return;
       }
     }
   }
 }
 
-function once(action: () => void): () => void {
-  let done = false;
-  return () => {
-    if (done) return;
-    done = true;
-    action();
-  };
-}
-
 /** The promise's outcome, or `aborted` as soon as the signal says so. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortedError(signal));
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    const abort = (): void => reject(abortedError(signal));
+    if (signal.aborted) return abort();
+    onAbort(signal, abort);
+    const settled = (): void => offAbort(signal, abort);
+    promise.then(resolve, reject);
+    promise.then(settled, settled);
   });
 }

@@ -1,4 +1,5 @@
 import { EtcdError, type EtcdClient } from "@tenure/etcd";
+import { offAbort, onAbort } from "@tenure/etcd/runtime";
 import { abortedError, type SessionEnd, TenureError, type TenureErrorCode } from "./errors.ts";
 import {
   publishKeepAliveAnswered,
@@ -71,7 +72,7 @@ export class Session {
     this.#state = { t: "live", provenUntil: provenUntil(sentAt, ttlMs), doubtSince: undefined };
     this.#provenAt = sentAt;
     this.#beatAt = etcd.clock.now();
-    etcd.closed.addEventListener("abort", this.#onClosed);
+    onAbort(etcd.closed, this.#onClosed);
     this.#keeper = new LeaseKeeper(etcd, leaseId, ttlMs, sentAt, {
       renewed: (renewalSentAt, renewedTtlMs) => this.#renewed(renewalSentAt, renewedTtlMs),
       refused: (error) =>
@@ -127,7 +128,7 @@ export class Session {
     }
     this.#cancelDeadline?.();
     this.#cancelBeat?.();
-    this.#etcd.closed.removeEventListener("abort", this.#onClosed);
+    offAbort(this.#etcd.closed, this.#onClosed);
     this.#keeper.stop();
     this.ended.emit(next.error);
   }

@@ -45,14 +45,13 @@ export class Term implements AsyncDisposable {
   readonly leaseId: bigint;
   /** Milliseconds etcd granted: more than asked for when that was below its minimum. */
   readonly ttlMs: number;
-  /** Fires when the term ends, whatever ended it; the reason is a {@link TenureError}. */
-  readonly signal: AbortSignal;
   readonly #etcd: EtcdClient;
   readonly #candidacy: Candidacy;
   readonly #leave: () => Promise<void>;
   readonly #resignsByItself: boolean;
   readonly #defaultValue: () => string;
-  readonly #ended = new AbortController();
+  /** Made when it is asked for: that takes longer than all the rest of a term, and many ask for {@link held} only. */
+  #signal: AbortSignal | undefined;
   #value: Uint8Array;
   #resigned = false;
 
@@ -69,15 +68,13 @@ export class Term implements AsyncDisposable {
     this.clusterId = options.clusterId;
     this.ttlMs = options.ttlMs;
     this.leaseId = options.candidacy.leaseId;
-    this.signal = this.#ended.signal;
-    const stop = options.candidacy.changed.add((state) => {
-      if (state.t !== "over") return;
-      stop();
-      this.#ended.abort(state.error);
-    });
-    const { state } = options.candidacy;
-    if (state.t === "over") this.#ended.abort(state.error);
     options.serveTransfers(this, (candidateKey) => this.#transfer(candidateKey, DEFAULT_DRAIN_MS, true));
+  }
+
+  /** Fires when the term ends, whatever ended it; the reason is a {@link TenureError}. */
+  get signal(): AbortSignal {
+    this.#signal ??= this.#makeSignal();
+    return this.#signal;
   }
 
   /** The same as {@link token}, by the name Go's client has for it. */
@@ -129,11 +126,11 @@ export class Term implements AsyncDisposable {
         .success(operation);
       const { succeeded } = await txn.commit(options);
       if (!succeeded) {
-        this.#candidacy.stop(new TenureError("leadership-lost", `the key ${this.key} was deleted or overwritten`));
+        this.#candidacy.stop("leadership-lost", `the key ${this.key} was deleted or overwritten`);
       }
     } catch (error) {
       if (!notFound(error)) throw TenureError.from(error);
-      this.#candidacy.stop(new TenureError("leadership-lost", "the lease is gone", { cause: error }));
+      this.#candidacy.stop("leadership-lost", "the lease is gone", error);
     }
     this.#assertHeld();
     this.#value = bytes;
@@ -164,9 +161,7 @@ export class Term implements AsyncDisposable {
    * {@link resign}, so nobody else is promoted while work is still being stopped. Idempotent.
    */
   stop(): void {
-    // An error that nobody would see costs time before the key goes.
-    if (this.#candidacy.state.t !== "over")
-      this.#candidacy.stop(new TenureError("not-leader", "the term was resigned"));
+    this.#candidacy.stop("not-leader", "the term was resigned");
   }
 
   /**
@@ -202,7 +197,7 @@ export class Term implements AsyncDisposable {
       };
       this.#candidacy.nominate({ key: candidateKey, settle });
     });
-    this.#candidacy.stop(new TenureError("not-leader", `the term is transferred to ${candidateKey}`));
+    this.#candidacy.stop("not-leader", `the term is transferred to ${candidateKey}`);
     if (!waitForResign) {
       this.#resigned = true;
       void this.#leave();
@@ -223,12 +218,18 @@ export class Term implements AsyncDisposable {
   guard(): Comparison[] {
     const comparisons = this.#comparisons();
     return markGuard(comparisons, () => {
-      this.#candidacy.stop(new TenureError("leadership-lost", `${this.key} is gone, as a guarded transaction found`));
+      this.#candidacy.stop("leadership-lost", `${this.key} is gone, as a guarded transaction found`);
     });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.resign();
+  }
+
+  #makeSignal(): AbortSignal {
+    const ended = new AbortController();
+    this.#candidacy.whenOver(({ error }) => ended.abort(error));
+    return ended.signal;
   }
 
   #comparisons(): Comparison[] {

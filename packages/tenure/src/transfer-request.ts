@@ -1,5 +1,6 @@
 import { type Comparison, compare, type EtcdClient, put, range, remove } from "@tenure/etcd";
 import type { KeyValue } from "@tenure/etcd/rpc";
+import type { Candidacy } from "./candidacy.ts";
 import { abortedError, TenureError } from "./errors.ts";
 import { isCandidate, isTenureLease } from "./names.ts";
 import { planTransfer, type TransferPlan, transferRequestKey } from "./transfer.ts";
@@ -24,7 +25,7 @@ interface TransferRequest {
 export interface TransferableTerm {
   readonly key: string;
   readonly token: bigint;
-  readonly signal: AbortSignal;
+  readonly candidacy: Pick<Candidacy, "state" | "whenOver">;
 }
 
 /** The lease of a request outlives the wait for its answer by this. */
@@ -38,15 +39,15 @@ const WITHDRAW_TIMEOUT_MS = 1000;
 export function serveTransferRequests(
   etcd: EtcdClient,
   feed: ViewFeed,
-  term: TransferableTerm,
+  { key, token, candidacy }: TransferableTerm,
   transfer: (to: string) => Promise<void>,
 ): void {
-  if (term.signal.aborted) return;
+  if (candidacy.state.t === "over") return;
   let serving = false;
   const stop = feed.requested.add((kv) => {
     const request = parse(kv);
     if (request === undefined || request.refused !== undefined) return;
-    if (request.leader !== term.key || request.token !== String(term.token)) return;
+    if (request.leader !== key || request.token !== String(token)) return;
     // A question is put again until it is answered: one that is being served is not refused for its own repetition.
     if (serving) return;
     serving = true;
@@ -55,10 +56,10 @@ export function serveTransferRequests(
   const serve = async (kv: KeyValue, request: TransferRequest): Promise<void> => {
     // We may hear of it late, a frozen process for instance: one that was taken back meanwhile is not begun.
     const there = await etcd.kv.get(kv.key).catch(() => undefined);
-    if (there?.createRevision !== kv.createRevision || term.signal.aborted) return;
+    if (there?.createRevision !== kv.createRevision || candidacy.state.t === "over") return;
     await transfer(request.to).catch((error: unknown) => refuse(etcd, kv, request, TenureError.from(error)));
   };
-  term.signal.addEventListener("abort", stop, { once: true });
+  candidacy.whenOver(stop);
 }
 
 /** Writes the refusal for whoever asks. One that cannot be written is a question without an answer. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { candidateKey, newLeaseId } from "./names.ts";
-import { planTransfer, transferRequestKey } from "./transfer.ts";
+import { isTransferRequestKey, planTransfer, transferRequestKey } from "./transfer.ts";
 import type { Snapshot, ViewEntry } from "./view.ts";
 
 const prefix = "e/";
@@ -77,5 +77,15 @@ describe("transferRequestKey()", () => {
     expect(() => planTransfer(queue(candidate(1), entry(transferRequestKey(prefix), TAG)), "e/transfer")).toThrow(
       /no such candidate/,
     );
+  });
+});
+
+describe("isTransferRequestKey()", () => {
+  it.each(["e/", "ä/", "a/b/", "transfer/"])("knows the key of requests under %s from all others there", (under) => {
+    const requestKey = transferRequestKey(under);
+    expect(isTransferRequestKey(under, Buffer.from(requestKey))).toBe(true);
+    for (const other of [`${requestKey}/`, `${under}7e9e7e`, under, `${under}x${requestKey.slice(under.length)}`]) {
+      expect(isTransferRequestKey(under, Buffer.from(other))).toBe(false);
+    }
   });
 });

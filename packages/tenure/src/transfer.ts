@@ -9,6 +9,9 @@ export interface TransferPlan {
   readonly skipped: readonly ViewEntry[];
 }
 
+const REQUEST = "transfer";
+const REQUEST_BYTES = Buffer.from(REQUEST);
+
 /**
  * Where a leader is asked to transfer its term. It lies under the election's prefix, so that whoever may write the
  * election may ask, and it is no candidate's key: that would be hexadecimal. To a Go candidate it is a key in the queue
@@ -16,7 +19,13 @@ export interface TransferPlan {
  * target's keys, which come first.
  */
 export function transferRequestKey(prefix: string): string {
-  return `${prefix}transfer`;
+  return `${prefix}${REQUEST}`;
+}
+
+/** Whether a key under the prefix is that one. It looks at the last part, so that no view needs a copy of the key. */
+export function isTransferRequestKey(prefix: string, key: Uint8Array): boolean {
+  const at = key.byteLength - REQUEST_BYTES.byteLength;
+  return at === Buffer.byteLength(prefix) && REQUEST_BYTES.equals(key.subarray(at));
 }
 
 /** With our own deletion and that of a request, what one transaction of etcd takes: 128 operations. */

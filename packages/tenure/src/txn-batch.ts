@@ -13,7 +13,8 @@ export interface Standing {
 
 interface Waiting {
   readonly standing: Standing;
-  readonly resolve: (answer: Promise<TxnResponse>) => void;
+  readonly resolve: (answer: TxnResponse | Promise<TxnResponse>) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** etcd takes 128 operations; a store may be set to take fewer, and one transaction holds up all others. */
@@ -44,42 +45,42 @@ export class TxnBatch {
   /** Commits it by the end of this turn; one try. Throws EtcdError. */
   commit(standing: Standing): Promise<TxnResponse> {
     if (!this.#etcd.anonymous || standing.bytes > MAX_BYTES) return this.#alone(standing);
-    return new Promise((resolve) => {
-      if (this.#waiting.push({ standing, resolve }) === 1) process.nextTick(() => this.#flush());
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.push({ standing, resolve, reject }) === 1) process.nextTick(() => this.#flush());
     });
   }
 
   #flush(): void {
-    let together: Waiting[] = [];
-    const send = (batch: readonly Waiting[]): void => {
-      const [first] = batch;
-      if (first !== undefined && batch.length === 1) return first.resolve(this.#alone(first.standing));
-      const answers = this.#together(batch.map(({ standing }) => standing));
-      for (const [index, { resolve }] of batch.entries()) resolve(answers.then((each) => answerAt(each, index)));
-    };
+    let together = new Batch();
     const all = this.#waiting;
     this.#waiting = [];
     for (const waiting of all) {
-      if (together.length === MAX_TOGETHER || together.some((other) => share(other.standing, waiting.standing))) {
-        send(together);
-        together = [];
+      if (!together.takes(waiting.standing.prefix)) {
+        void this.#send(together.parts);
+        together = new Batch();
       }
-      together.push(waiting);
+      together.add(waiting);
     }
-    send(together);
+    void this.#send(together.parts);
   }
 
-  /** The answers to some transactions, or a promise of it where they had to be sent by themselves. */
-  async #together(standings: readonly Standing[]): Promise<readonly (TxnResponse | Promise<TxnResponse>)[]> {
+  async #send(parts: readonly Waiting[]): Promise<void> {
+    const [first] = parts;
+    if (first === undefined) return;
+    if (parts.length === 1) return first.resolve(this.#alone(first.standing));
     try {
-      const parts = standings.map(({ guards, success, failure }) => nested(guards, success, failure));
-      const txn = this.#etcd.kv.txn().success(...parts);
-      return partsOf(await txn.commit({ timeoutMs: TRY_TIMEOUT_MS }), standings.length);
+      const nestedParts = parts.map(({ standing: { guards, success, failure } }) => nested(guards, success, failure));
+      const txn = this.#etcd.kv.txn().success(...nestedParts);
+      const answers = partsOf(await txn.commit({ timeoutMs: TRY_TIMEOUT_MS }), parts.length);
+      for (const [index, answer] of answers.entries()) parts[index]?.resolve(answer);
     } catch (thrown) {
       const error = EtcdError.from(thrown);
       // Who cannot be reached with one cannot be reached with many.
-      if (error.mayHaveApplied || error.code === "unavailable") throw error;
-      return standings.map((standing) => this.#alone(standing));
+      const vain = error.mayHaveApplied || error.code === "unavailable";
+      for (const { standing, resolve, reject } of parts) {
+        if (vain) reject(error);
+        else resolve(this.#alone(standing));
+      }
     }
   }
 
@@ -90,24 +91,45 @@ export class TxnBatch {
   }
 }
 
-/** Whether the keys of one are among those of the other: what one of them reads depends on their order. */
-function share(one: Standing, other: Standing): boolean {
-  const [short, long] = one.prefix.length < other.prefix.length ? [one, other] : [other, one];
-  return long.prefix.startsWith(short.prefix);
+/**
+ * What one transaction carries: no two with keys of which one's are among the other's, as what one of them reads would
+ * depend on their order.
+ */
+class Batch {
+  readonly parts: Waiting[] = [];
+  readonly #prefixes = new Set<string>();
+  /** The prefixes, and all that they lie under. */
+  readonly #around = new Set<string>();
+
+  takes(prefix: string): boolean {
+    if (this.parts.length === MAX_TOGETHER || this.#around.has(prefix)) return false;
+    for (const outer of outersOf(prefix)) if (this.#prefixes.has(outer)) return false;
+    return true;
+  }
+
+  add(waiting: Waiting): void {
+    const { prefix } = waiting.standing;
+    this.parts.push(waiting);
+    this.#prefixes.add(prefix);
+    for (const outer of outersOf(prefix)) this.#around.add(outer);
+  }
+}
+
+/** Every prefix of an election that a prefix begins with, itself included: each ends with a slash. */
+function outersOf(prefix: string): readonly string[] {
+  const outers: string[] = [];
+  for (let at = prefix.indexOf("/"); at >= 0; at = prefix.indexOf("/", at + 1)) outers.push(prefix.slice(0, at + 1));
+  return outers;
 }
 
 function partsOf({ header, responses }: TxnResponse, count: number): readonly TxnResponse[] {
-  const parts = responses.flatMap(({ response }) => (response.case === "responseTxn" ? [response.value] : []));
+  const parts: TxnResponse[] = [];
+  for (const { response } of responses) {
+    if (response.case !== "responseTxn") continue;
+    // Only the whole says at which revision it was.
+    if (header !== undefined) response.value.header = header;
+    parts.push(response.value);
+  }
   if (parts.length !== count) throw new EtcdError("internal", "etcd's answer does not hold all parts");
-  // Only the whole says at which revision it was.
-  return parts.map((part) => ({ ...part, ...(header !== undefined && { header }) }));
-}
-
-function answerAt(
-  answers: readonly (TxnResponse | Promise<TxnResponse>)[],
-  index: number,
-): TxnResponse | Promise<TxnResponse> {
-  const answer = answers[index];
-  if (answer === undefined) throw new EtcdError("internal", "there is no such part");
-  return answer;
+  return parts;
 }

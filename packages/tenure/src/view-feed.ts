@@ -1,5 +1,6 @@
-import { EtcdError, type EtcdClient } from "@tenure/etcd";
+import { EtcdError, type EtcdClient, type WatchMessage, type WatchStream } from "@tenure/etcd";
 import type { Event, KeyValue } from "@tenure/etcd/rpc";
+import { LazyAbortController } from "@tenure/etcd/runtime";
 import { TenureError } from "./errors.ts";
 import {
   publishCandidates,
@@ -16,7 +17,7 @@ import { DEFAULT_TTL_MS, keepAliveTimeoutMs } from "./lease-timing.ts";
 import { Listeners } from "./listeners.ts";
 import { foreignIn, type KeyOnLease } from "./nested-election.ts";
 import { ReadBatch } from "./read-batch.ts";
-import { transferRequestKey } from "./transfer.ts";
+import { isTransferRequestKey } from "./transfer.ts";
 import { following, type Snapshot, snapshotOf } from "./view.ts";
 import { Retry } from "./wait.ts";
 
@@ -41,7 +42,7 @@ const EVENT_PUT = 0;
 const CROWD = 16;
 /** Why a watch ends in the usual way: made once, as there may be thousands. */
 const NOBODY_LOOKS = new TenureError("aborted", "nobody looks at the election any more");
-const CLOSED = new AbortController();
+const CLOSED = new LazyAbortController();
 CLOSED.abort(NOBODY_LOOKS);
 
 /**
@@ -68,8 +69,6 @@ export class ViewFeed {
   readonly #etcd: EtcdClient;
   readonly #prefix: string;
   readonly #batch: ReadBatch;
-  /** The key of such requests. */
-  readonly #requestKey: Buffer;
   #state: State = { t: "closed" };
   #snapshot: Snapshot | undefined;
   #foreign: KeyOnLease | undefined;
@@ -77,8 +76,8 @@ export class ViewFeed {
   readonly #users: number[] = [];
   /** Counts the lineages seen: a read from before a change is worth nothing. */
   #epoch = 0;
-  /** Gives up the watch that is open, so that another one is opened. */
-  #moveWatch: (reason: EtcdError, why: WatchMove) => void = () => undefined;
+  /** The watch that is open. */
+  #watch: WatchStream | undefined;
   #stopListening: () => void = () => undefined;
   #stopWaiting: () => void = () => undefined;
   /** Reads under way, by us or by a campaign, whose answer will be offered. */
@@ -86,14 +85,13 @@ export class ViewFeed {
   /** Reads that had to be repeated for the present watch: one is usual, more say that something else is wrong. */
   #rereads = 0;
   /** Aborts when nobody looks any more, or the client is closed. */
-  #closing: AbortController = CLOSED;
+  #closing: LazyAbortController = CLOSED;
 
   /** @param batch what its reads travel with */
   constructor(etcd: EtcdClient, prefix: string, batch: ReadBatch = new ReadBatch(etcd)) {
     this.#etcd = etcd;
     this.#prefix = prefix;
     this.#batch = batch;
-    this.#requestKey = Buffer.from(transferRequestKey(prefix));
   }
 
   /** The newest snapshot; undefined until the first read was answered. Never goes back. */
@@ -129,15 +127,14 @@ export class ViewFeed {
   open(ttlMs: number = DEFAULT_TTL_MS, readComing = false): () => void {
     this.#users.push(ttlMs);
     if (this.#users.length === 1) {
-      const closing = new AbortController();
-      const { signal } = closing;
+      const closing = new LazyAbortController();
       this.#closing = closing;
-      this.#stopWaiting = this.#etcd.onClosed((reason) => closing.abort(reason));
+      this.#stopWaiting = this.#etcd.onClosed((reason) => this.#close(reason));
       // What was seen before may be long past.
       this.#snapshot = undefined;
       this.#stopListening = this.#etcd.lineage.onChanged(() => this.#startAnew());
-      void this.#keepWatching(signal);
-      if (!readComing) void this.#read(signal);
+      void this.#keepWatching(closing);
+      if (!readComing) void this.#read(closing);
     }
     let open = true;
     return () => {
@@ -148,8 +145,14 @@ export class ViewFeed {
       this.#setState({ t: "closed" });
       this.#stopListening();
       this.#stopWaiting();
-      this.#closing.abort(NOBODY_LOOKS);
+      this.#close(NOBODY_LOOKS);
     };
+  }
+
+  #close(reason: unknown): void {
+    this.#closing.abort(reason);
+    void this.#watch?.return(undefined);
+    this.#watch = undefined;
   }
 
   /** Announces a read of the whole prefix. */
@@ -198,8 +201,8 @@ export class ViewFeed {
       const { early } = this.#state;
       this.#setState({ t: "live" });
       this.#apply(early);
-    } else if (this.#reads === 0 && !this.#closing.signal.aborted) {
-      void this.#read(this.#closing.signal, this.#rereads++ > 0);
+    } else if (this.#reads === 0 && !this.#closing.aborted) {
+      void this.#read(this.#closing, this.#rereads++ > 0);
     }
   }
 
@@ -217,54 +220,55 @@ export class ViewFeed {
   }
 
   /** Keeps one watch open, and opens another when it breaks or falls behind. */
-  async #keepWatching(signal: AbortSignal): Promise<void> {
+  async #keepWatching(closing: LazyAbortController): Promise<void> {
     const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
-    while (!signal.aborted) {
+    while (!closing.aborted) {
       this.#setState({ t: "opening", createdAt: undefined, early: [] });
-      const error = await this.#watch(signal, () => retry.reset());
-      if (signal.aborted) return;
-      this.#report(error);
-      await retry.pause(signal);
+      // It ends with the client; one signal for each takes longer to make than all the rest of a watch.
+      const watch = this.#etcd.watch.watch({ prefix: this.#prefix }, { signal: this.#etcd.closed, shared: true });
+      this.#watch = watch;
+      publishWatchOpened(this.#prefix);
+      const alarm = new LagAlarm(
+        this.#etcd,
+        watch,
+        () => this.#silenceMs,
+        (error, why) => this.#moveWatch(error, why),
+      );
+      try {
+        for await (const message of watch) {
+          // Whoever opened the feed again meanwhile has another one.
+          if (this.#watch !== watch) break;
+          alarm.heard(message);
+          if (message.t === "created") retry.reset();
+          this.#heard(message);
+        }
+      } catch (thrown) {
+        const error = EtcdError.from(thrown);
+        if (this.#watch === watch) publishWatchBroken(this.#prefix, error);
+        if (!closing.aborted) this.#report(error);
+      } finally {
+        alarm.stop();
+      }
+      if (!closing.aborted) await retry.pause(closing.signal);
     }
   }
 
-  /** One watch, from its opening to its end; resolves with what ended it. */
-  async #watch(closing: AbortSignal, onCreated: () => void): Promise<EtcdError> {
-    const ending = new AbortController();
-    const { signal } = ending;
-    const onClosing = (): void => ending.abort(closing.reason);
-    closing.addEventListener("abort", onClosing);
-    const stream = this.#etcd.watch.watch({ prefix: this.#prefix }, { signal, shared: true });
-    publishWatchOpened(this.#prefix);
-    const move = (reason: EtcdError, why: WatchMove): void => {
-      if (!signal.aborted) publishWatchMoved(this.#prefix, why);
-      ending.abort(reason);
-    };
-    this.#moveWatch = move;
-    const alarm = new LagAlarm(this.#etcd, stream, () => this.#silenceMs, move);
-    try {
-      for await (const message of stream) {
-        if (signal.aborted) break;
-        alarm.heard(message);
-        if (message.t === "created") {
-          onCreated();
-          this.#rereads = 0;
-          publishWatchCreated(this.#prefix, message.revision);
-          if (this.#state.t === "opening") this.#setState({ ...this.#state, createdAt: message.revision });
-          this.#settle();
-        } else if (message.t === "events") this.#received(message.events);
-      }
-      return new EtcdError("aborted", "the watch was given up");
-    } catch (thrown) {
-      const error = EtcdError.from(thrown);
-      if (!signal.aborted) publishWatchBroken(this.#prefix, error);
-      return error;
-    } finally {
-      // Whoever opened the feed again meanwhile has a watch already.
-      if (this.#moveWatch === move) this.#moveWatch = () => undefined;
-      closing.removeEventListener("abort", onClosing);
-      alarm.stop();
-    }
+  #heard(message: WatchMessage): void {
+    if (message.t === "created") {
+      this.#rereads = 0;
+      publishWatchCreated(this.#prefix, message.revision);
+      if (this.#state.t === "opening") this.#setState({ ...this.#state, createdAt: message.revision });
+      this.#settle();
+    } else if (message.t === "events") this.#received(message.events);
+  }
+
+  /** Gives up the watch that is open, so that another one is opened. */
+  #moveWatch(reason: EtcdError, why: WatchMove): void {
+    const watch = this.#watch;
+    if (watch === undefined) return;
+    this.#watch = undefined;
+    publishWatchMoved(this.#prefix, why);
+    watch.throw(reason).catch(() => undefined);
   }
 
   /** Milliseconds the watch may be silent when it was asked something: as a keep-alive of the shortest TTL. */
@@ -283,22 +287,22 @@ export class ViewFeed {
   }
 
   #isRequest({ key }: KeyValue): boolean {
-    return this.#requestKey.equals(key);
+    return isTransferRequestKey(this.#prefix, key);
   }
 
   /** Reads the prefix until an answer arrives. */
-  async #read(signal: AbortSignal, slowly = false): Promise<void> {
+  async #read(closing: LazyAbortController, slowly = false): Promise<void> {
     const answered = this.expectRead();
     const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
-    if (slowly) await retry.pause(signal);
-    while (!signal.aborted) {
+    if (slowly) await retry.pause(closing.signal);
+    while (!closing.aborted) {
       try {
-        const { kvs, revision } = await this.#batch.read(this.#prefix, signal);
-        if (signal.aborted) break;
+        const { kvs, revision } = await this.#batch.read(this.#prefix, closing);
+        if (closing.aborted) break;
         return answered(kvs, revision);
       } catch (error) {
-        if (!signal.aborted) this.#report(EtcdError.from(error));
-        await retry.pause(signal);
+        if (!closing.aborted) this.#report(EtcdError.from(error));
+        await retry.pause(closing.signal);
       }
     }
     // Ended before it was answered: whoever opens the feed again reads anew.

@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import type { KeyValue, Event } from "@tenure/etcd/rpc";
 
 /** One key under an election's prefix. */
@@ -117,11 +118,18 @@ function takeIndex(entries: readonly ViewEntry[]): Index {
   return byKey;
 }
 
+/** Bytes as text: most are a Buffer already, of which no copy is made. */
+export function textOf(bytes: Uint8Array, encoding: "utf8" | "latin1" = "utf8"): string {
+  return (bytes instanceof Buffer ? bytes : Buffer.from(bytes)).toString(encoding);
+}
+
 function entryOf(kv: KeyValue): ViewEntry {
   const { value, createRevision, modRevision, lease } = kv;
+  const rawKey = textOf(kv.key, "latin1");
   return {
-    key: Buffer.from(kv.key).toString(),
-    rawKey: Buffer.from(kv.key).toString("latin1"),
+    // One string for both, where they are the same.
+    key: isAscii(kv.key) ? rawKey : textOf(kv.key),
+    rawKey,
     value,
     createRevision,
     modRevision,

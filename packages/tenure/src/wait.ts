@@ -1,4 +1,4 @@
-import { type Backoff, backoffMs, type Clock, type Random } from "@tenure/etcd/runtime";
+import { type Backoff, backoffMs, type Clock, offAbort, onAbort, type Random } from "@tenure/etcd/runtime";
 
 /** Waits, or less long when the signal aborts: the caller looks at the signal. */
 export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
@@ -6,11 +6,11 @@ export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
     if (signal?.aborted === true) return resolve();
     const finish = (): void => {
       cancelTimer();
-      signal?.removeEventListener("abort", finish);
+      if (signal !== undefined) offAbort(signal, finish);
       resolve();
     };
     const cancelTimer = clock.after(delayMs, finish);
-    signal?.addEventListener("abort", finish);
+    if (signal !== undefined) onAbort(signal, finish);
   });
 }
 

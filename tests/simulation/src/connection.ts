@@ -1,5 +1,6 @@
 import { EtcdError } from "@tenure/etcd";
-import type { Connection, OpenSession } from "../../../packages/etcd/dist/connection.js";
+import type { Connection } from "../../../packages/etcd/dist/connection.js";
+import type { Http2Session } from "../../../packages/etcd/dist/http2/http2.js";
 import type { Chance } from "./chance.ts";
 import type { Host } from "./host.ts";
 import { Link, type Path } from "./link.ts";
@@ -9,8 +10,8 @@ import { type RequestListener, SimSession } from "./session.ts";
 
 type State =
   | { readonly t: "idle" }
-  | { readonly t: "connecting"; readonly opened: Promise<OpenSession>; readonly fail: (reason: string) => void }
-  | { readonly t: "open"; readonly session: OpenSession; readonly link: Link }
+  | { readonly t: "connecting"; readonly opened: Promise<Http2Session>; readonly fail: (reason: string) => void }
+  | { readonly t: "open"; readonly session: Http2Session; readonly link: Link }
   | { readonly t: "closed" };
 
 const CONNECT_TIMEOUT_MS = 1000;
@@ -51,7 +52,7 @@ export class SimConnection implements Pick<Connection, keyof Connection> {
     return [...this.#options.path.links].reduce((sum, link) => sum + (link.open ? link.calls : 0), 0);
   }
 
-  session(): OpenSession | Promise<OpenSession> {
+  session(): Http2Session | Promise<Http2Session> {
     switch (this.#state.t) {
       case "open":
         return this.#state.session;
@@ -64,19 +65,18 @@ export class SimConnection implements Pick<Connection, keyof Connection> {
     }
   }
 
-  drop(session: OpenSession): void {
-    session.http2.destroy();
+  drop(session: Http2Session): void {
+    session.destroy();
   }
 
-  suspect(session: OpenSession, silent: boolean): void {
-    if (silent || session.http2.closed || session.http2.destroyed) return this.drop(session);
-    const cancelTimer = this.#options.host.after(PING_TIMEOUT_MS, () => this.drop(session));
-    session.http2.ping(() => cancelTimer());
+  suspect(session: Http2Session, silent: boolean): void {
+    if (silent || session.closed) return this.drop(session);
+    session.ping(this.#options.host.after(PING_TIMEOUT_MS, () => this.drop(session)));
   }
 
-  retire(session: OpenSession): void {
+  retire(session: Http2Session): void {
     if (this.#state.t === "open" && this.#state.session === session) this.#state = { t: "idle" };
-    session.http2.close();
+    session.close();
   }
 
   close(): void {
@@ -86,9 +86,9 @@ export class SimConnection implements Pick<Connection, keyof Connection> {
     for (const link of Array.from(this.#options.path.links)) link.drop();
   }
 
-  #connect(): Promise<OpenSession> {
+  #connect(): Promise<Http2Session> {
     const { host, path, service, scheduler, chance } = this.#options;
-    const { promise, resolve, reject } = withResolvers<OpenSession>();
+    const { promise, resolve, reject } = withResolvers<Http2Session>();
     // Whoever asked may have given up by the time this fails.
     promise.catch(() => undefined);
     let arrival: Scheduled | undefined;
@@ -123,17 +123,7 @@ export class SimConnection implements Pick<Connection, keyof Connection> {
     const link = new Link(this.#options, () => {
       if (this.#state.t === "open" && this.#state.link === link) this.#state = { t: "idle" };
     });
-    const session = {
-      http2: new SimSession(link, onRequest),
-      socket: {
-        get bytesRead() {
-          return link.received;
-        },
-      },
-      spoke: () => true,
-      onGoaway: () => () => undefined,
-    };
-    return { t: "open", session: session as unknown as OpenSession, link };
+    return { t: "open", session: new SimSession(link, onRequest), link };
   }
 }
 

@@ -1,4 +1,4 @@
-import { uptime } from "node:os";
+import { openUptime } from "./uptime.ts";
 
 /** Where all time comes from. Tests and the simulation bring their own. */
 export interface Clock {
@@ -42,7 +42,8 @@ const UPTIME_STEP_MS = 20;
  */
 class SystemClock implements SharedReadingClock {
   readonly #startedHrtimeMs = monotonicMs();
-  readonly #startedUptimeMs = uptime() * 1000;
+  readonly #uptimeMs = openUptime();
+  readonly #startedUptimeMs = this.#uptimeMs();
   #suspendedMs = 0;
   #sharedReading: number | undefined;
 
@@ -70,18 +71,22 @@ class SystemClock implements SharedReadingClock {
   }
 
   after(delayMs: number, callback: () => void): () => void {
+    if (delayMs <= MAX_TIMER_MS) {
+      const timer = setTimeout(callback, Math.max(0, delayMs));
+      return () => clearTimeout(timer);
+    }
     let timer: NodeJS.Timeout;
     const arm = (leftMs: number): void => {
       if (leftMs <= MAX_TIMER_MS) timer = setTimeout(callback, leftMs);
       else timer = setTimeout(() => arm(leftMs - MAX_TIMER_MS), MAX_TIMER_MS);
     };
-    arm(Math.max(0, delayMs));
+    arm(delayMs);
     return () => clearTimeout(timer);
   }
 
   #read(): number {
     const running = this.monotonic();
-    const missing = uptime() * 1000 - this.#startedUptimeMs - running - this.#suspendedMs;
+    const missing = this.#uptimeMs() - this.#startedUptimeMs - running - this.#suspendedMs;
     if (missing > UPTIME_STEP_MS) this.#suspendedMs += missing;
     return running + this.#suspendedMs;
   }

@@ -3,7 +3,7 @@ import { systemClock } from "./clock.ts";
 
 /** What the machine's two clocks show, in milliseconds; the tests move them. */
 const machine = vi.hoisted(() => ({ uptimeMs: 1_000_000 }));
-vi.mock("node:os", () => ({ uptime: () => machine.uptimeMs / 1000 }));
+vi.mock("./uptime.ts", () => ({ openUptime: () => () => machine.uptimeMs }));
 
 /** Runs on by so much, suspended for a part of it: the monotonic clock stands still in a suspend. */
 function pass(runningMs: number, suspendedMs = 0): void {

@@ -132,6 +132,19 @@ describe("a message", () => {
     expect(putRequest.encode(undefinedToo)).toEqual(Buffer.from(bytes));
   });
 
+  it("keeps large numbers apart that are alike in their low bits, or their high ones", () => {
+    const high = 0x7e9e_7e00n << 32n;
+    for (const ID of [high | 0x11n, high | 0x21n, high | 0x11n, high | (1n << 40n) | 0x11n, 0x11n, high | 0x11n]) {
+      expect(leaseGrantRequest.decode(leaseGrantRequest.encode({ TTL: 1n, ID })).ID).toBe(ID);
+    }
+  });
+
+  it("has lists of its own", () => {
+    const [one, other] = [1, 2].map(() => rangeResponse.decode(new Uint8Array()));
+    expect(one?.kvs).toEqual([]);
+    expect(one?.kvs).not.toBe(other?.kvs);
+  });
+
   it("keeps a choice whose value is zero", () => {
     const request = watchRequest.decode(watchRequest.encode({ requestUnion: { case: "progressRequest", value: {} } }));
     expect(request.requestUnion).toMatchObject({ case: "progressRequest" });

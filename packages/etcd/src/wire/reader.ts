@@ -44,7 +44,7 @@ export class WireReader {
     this.#varint();
     const [low, high] = [this.#low >>> 0, this.#high >>> 0];
     // Most numbers are small enough for arithmetic that is faster.
-    return high < MAX_SAFE_HIGH ? BigInt(high * 2 ** 32 + low) : (BigInt(high) << 32n) | BigInt(low);
+    return high < MAX_SAFE_HIGH ? BigInt(high * 2 ** 32 + low) : large(low, high);
   }
 
   int64(): bigint {
@@ -115,6 +115,26 @@ export class WireReader {
     }
     throw malformed("a number is too long");
   }
+}
+
+/** Where {@link large} keeps what it made last: a number's place follows from its low bits. */
+const KEPT = 16;
+const keptLow = new Uint32Array(KEPT);
+const keptHigh = new Uint32Array(KEPT);
+const kept: bigint[] = Array.from({ length: KEPT }, () => 0n);
+
+/**
+ * A number of more than 53 bits: the id of a cluster, a member or a lease. The same few come in every message, and each
+ * is made of five others.
+ */
+function large(low: number, high: number): bigint {
+  const at = low % KEPT;
+  if (keptLow[at] !== low || keptHigh[at] !== high) {
+    keptLow[at] = low;
+    keptHigh[at] = high;
+    kept[at] = (BigInt(high) << 32n) | BigInt(low);
+  }
+  return kept[at] ?? 0n;
 }
 
 function malformed(why: string): EtcdError {

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { EtcdError, type EtcdClient, Lineage, type WatchMessage } from "@tenure/etcd";
+import { EtcdError, type EtcdClient, Lineage, type WatchMessage, type WatchStream } from "@tenure/etcd";
 import { type Event, EventSchema, type KeyValue, KeyValueSchema } from "@tenure/etcd/rpc";
 import { ManualClock } from "@tenure/etcd/runtime";
 import type { Snapshot } from "../view.ts";
@@ -24,18 +24,43 @@ export function deleteAt(revision: bigint, key: string): Event {
 
 /** One watch that the feed opened. */
 class FakeWatch {
-  readonly signal: AbortSignal;
   readonly options: unknown;
   /** How often the progress was asked for. */
   asked = 0;
   readonly #messages: WatchMessage[] = [];
+  readonly #given = new AbortController();
   #failure: EtcdError | undefined;
   #wake: () => void = () => undefined;
 
   constructor(signal: AbortSignal, options: unknown) {
-    this.signal = signal;
     this.options = options;
-    signal.addEventListener("abort", () => this.#end(new EtcdError("aborted", "aborted")));
+    signal.addEventListener("abort", () => this.#giveUp(signal.reason));
+  }
+
+  /** Fires when the feed gives the watch up, for whatever reason. */
+  get signal(): AbortSignal {
+    return this.#given.signal;
+  }
+
+  /** What the feed has of it. */
+  stream(): WatchStream {
+    const messages = this.#read();
+    return Object.assign(messages, {
+      requestProgress: () => void this.asked++,
+      return: () => {
+        this.#giveUp(undefined);
+        return Promise.resolve({ done: true as const, value: undefined });
+      },
+      throw: (reason: unknown) => {
+        this.#giveUp(reason);
+        return Promise.resolve({ done: true as const, value: undefined });
+      },
+    });
+  }
+
+  #giveUp(reason: unknown): void {
+    this.#given.abort(reason);
+    this.#end(new EtcdError("aborted", "aborted"));
   }
 
   async created(revision: bigint): Promise<void> {
@@ -62,7 +87,7 @@ class FakeWatch {
     this.#wake();
   }
 
-  async *read(): AsyncGenerator<WatchMessage> {
+  async *#read(): AsyncGenerator<WatchMessage> {
     for (;;) {
       const message = this.#messages.shift();
       if (message !== undefined) yield message;
@@ -104,7 +129,7 @@ export class FakeElectionStore {
         watch: (_keys: unknown, { signal, ...options }: { signal: AbortSignal }) => {
           const watch = new FakeWatch(signal, options);
           this.watches.push(watch);
-          return Object.assign(watch.read(), { requestProgress: () => void watch.asked++ });
+          return watch.stream();
         },
       },
       kv: { range: (_keys: unknown, { signal }: { signal: AbortSignal }) => this.#read(signal) },
