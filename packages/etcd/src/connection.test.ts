@@ -6,6 +6,7 @@ import { EtcdError } from "./errors.ts";
 import { PutResponseSchema } from "./gen/rpc_pb.ts";
 import type { Http2Session } from "./http2/http2.ts";
 import { systemClock } from "./runtime/clock.ts";
+import { ManualClock } from "./runtime/manual-clock.ts";
 import { failure } from "./testing/failure.ts";
 import { answer, clientOf, closeClients, FakeServer, WAIT } from "./testing/fake-server.ts";
 
@@ -90,6 +91,44 @@ describe("a connection", () => {
     pass();
     expect((await last).message).toBe("not wanted");
     await vi.waitFor(() => expect(server.sessions.size).toBe(0), WAIT);
+  });
+
+  it("is asked for one sign of life for many calls without an answer, as its server bears few pings", async () => {
+    await using server = await FakeServer.start();
+    const clock = new ManualClock();
+    const connection = new Connection(parseEndpoint(server.endpoint), { clock, connectTimeoutMs: 1000 });
+    const session = await connection.session();
+    await vi.waitFor(() => expect(server.sessions.size).toBe(1), WAIT);
+    let pings = 0;
+    for (const each of server.sessions) each.on("ping", () => pings++);
+    const suspect = async (): Promise<void> => {
+      for (let call = 0; call < 5; call++) connection.suspect(session, false);
+      // One more, behind those.
+      await new Promise<void>((resolve) => session.ping(resolve));
+    };
+    await suspect();
+    expect(pings).toBe(2);
+    clock.advance(5000);
+    await suspect();
+    expect(pings).toBe(3);
+    clock.advance(1000);
+    await suspect();
+    expect(pings).toBe(5);
+    clock.advance(6000);
+    expect(session.closed).toBe(false);
+    connection.suspect(session, false);
+    clock.advance(1000);
+    expect(session.closed).toBe(true);
+  });
+
+  it("that ends while it is asked for a sign of life waits for none", async () => {
+    await using server = await FakeServer.start();
+    const clock = new ManualClock();
+    const connection = new Connection(parseEndpoint(server.endpoint), { clock, connectTimeoutMs: 1000 });
+    connection.suspect(await connection.session(), false);
+    expect(clock.due).toEqual([1000]);
+    connection.close();
+    await vi.waitFor(() => expect(clock.due).toEqual([]), WAIT);
   });
 
   it("that is closed ends its calls, and refuses others without asking anybody", async () => {

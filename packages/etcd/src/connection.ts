@@ -37,8 +37,18 @@ export interface ConnectionOptions {
   readonly check?: SessionCheck | undefined;
 }
 
+/** A ping that tells whether a session is still there. */
+interface Asked {
+  /** When it was sent last, by the monotonic clock. */
+  readonly at: number;
+  readonly cancelTimer: () => void;
+}
+
 /** Milliseconds for the answer to a ping that tells whether a session is still there. */
 const PING_TIMEOUT_MS = 1000;
+/** Milliseconds between two pings: etcd ends a connection on which they come more than once in 5 s. */
+const PING_PAUSE_MS = 6000;
+
 /**
  * One HTTP/2 connection to one endpoint, made when it is first needed and again after it broke.
  *
@@ -55,6 +65,8 @@ export class Connection {
   readonly #sessions = new Set<Http2Session>();
   /** Why sessions come to their end, as far as it is known before. */
   readonly #endings = new WeakMap<Http2Session, ConnectionEnd>();
+  /** Sessions that were asked for a sign of life. */
+  readonly #asked = new WeakMap<Http2Session, Asked>();
 
   /** Throws `invalid-argument` for options of TLS that cannot be. */
   constructor(endpoint: Endpoint, options: ConnectionOptions) {
@@ -92,11 +104,15 @@ export class Connection {
 
   /**
    * Takes note of a call without an answer in time. A session on which nothing arrived meanwhile is given up; another
-   * one is asked for a sign of life.
+   * one is asked for a sign of life, but once for many calls: a member without a quorum leaves all of them unanswered.
    */
   suspect(session: Http2Session, silent: boolean): void {
     if (silent || session.closed) return this.drop(session);
-    session.ping(this.#clock.after(PING_TIMEOUT_MS, () => this.drop(session)));
+    const now = this.#clock.monotonic();
+    if (now - (this.#asked.get(session)?.at ?? -Infinity) < PING_PAUSE_MS) return;
+    const cancelTimer = this.#clock.after(PING_TIMEOUT_MS, () => this.drop(session));
+    this.#asked.set(session, { at: now, cancelTimer });
+    session.ping(cancelTimer);
   }
 
   /** Starts no more calls on a session; those that are open may go on. A newer session is left alone. */
@@ -220,6 +236,7 @@ export class Connection {
       onClosed: retire,
       onDestroyed: () => {
         this.#sessions.delete(session);
+        this.#asked.get(session)?.cancelTimer();
         retire();
         publishConnectionClosed(this.endpoint.url, this.#endings.get(session) ?? "lost");
       },

@@ -23,10 +23,13 @@ export function startCall(session: Http2Session, headers: readonly HeaderField[]
   }
 }
 
+/** What gRPC allows in the value of a header: anything else could arrive as another value, or as another header. */
+const HEADER_VALUE = /^[\x20-\x7e]*$/;
+
 /** What does not change from one call of a method to the next on a connection: made once, as strings cost to make. */
 const usual = new WeakMap<Connection, Map<AnyMethod, readonly HeaderField[]>>();
 
-/** The headers of a request to the endpoint of a connection. */
+/** The headers of a request to the endpoint of a connection. Throws `invalid-argument` for one that cannot be sent. */
 export function requestHeaders(
   connection: Connection,
   method: AnyMethod,
@@ -37,8 +40,15 @@ export function requestHeaders(
   // A member that sees no leader refuses at once instead of letting us wait.
   if (headers?.["hasleader"] === undefined) all.push(["hasleader", "true"]);
   if (timeoutMs !== undefined) all.push(["grpc-timeout", formatGrpcTimeout(timeoutMs)]);
-  if (headers !== undefined) all.push(...Object.entries(headers));
+  if (headers !== undefined) for (const field of Object.entries(headers)) all.push(sendable(field));
   return all;
+}
+
+/** @returns the same; the error does not show the value, which may be a token */
+function sendable(field: HeaderField): HeaderField {
+  const [name, value] = field;
+  if (HEADER_VALUE.test(value)) return field;
+  throw new EtcdError("invalid-argument", `the value of the header "${name}" has characters that cannot be sent`);
 }
 
 function usualHeaders(connection: Connection, method: AnyMethod): readonly HeaderField[] {

@@ -64,6 +64,19 @@ describe("a message queue", () => {
     await expect(failure).rejects.toThrow("broken");
   });
 
+  it("answers those who ask too early in the order in which they did, and tells all of the end", async () => {
+    const ended = new MessageQueue<number>();
+    const asked = [1, 2, 3, 4].map(() => ended.next());
+    ended.push(1);
+    ended.push(2);
+    ended.end();
+    expect((await Promise.all(asked)).map(({ value }) => value)).toEqual([1, 2, undefined, undefined]);
+    const failed = new MessageQueue<number>();
+    const failures = [1, 2].map(() => failed.next());
+    failed.end(new EtcdError("internal", "broken"));
+    for (const failure of failures) await expect(failure).rejects.toThrow("broken");
+  });
+
   it("keeps to its first end", async () => {
     const queue = new MessageQueue<number>();
     queue.end();

@@ -18,6 +18,8 @@ const HIGH_WATER_BYTES = 8 * 1024 * 1024;
 interface Waiting<T> {
   readonly resolve: (result: IteratorResult<T, undefined>) => void;
   readonly reject: (error: EtcdError) => void;
+  /** Who asked after that. */
+  behind: Waiting<T> | undefined;
 }
 
 /** Messages from a callback to one `for await` loop, in order. */
@@ -56,7 +58,7 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
     const next = this.#items.shift();
     if (next === undefined) {
       return new Promise((resolve, reject) => {
-        this.#waiting = { resolve, reject };
+        this.#wait({ resolve, reject, behind: undefined });
         this.#settle();
       });
     }
@@ -80,18 +82,30 @@ export class MessageQueue<T> implements AsyncIterableIterator<T, undefined> {
     return this;
   }
 
+  /** One waits at a time, but for a reader who lost patience with its first question and asks again. */
+  #wait(asker: Waiting<T>): void {
+    let last = this.#waiting;
+    if (last === undefined) {
+      this.#waiting = asker;
+      return;
+    }
+    while (last.behind !== undefined) last = last.behind;
+    last.behind = asker;
+  }
+
   /** Tells who waits of the end, if that has come. */
   #settle(): void {
     if (this.#end === undefined) return;
     const { error } = this.#end;
-    const waiting = this.#taken();
-    if (error === undefined) waiting?.resolve({ done: true, value: undefined });
-    else waiting?.reject(error);
+    for (let waiting = this.#taken(); waiting !== undefined; waiting = this.#taken()) {
+      if (error === undefined) waiting.resolve({ done: true, value: undefined });
+      else waiting.reject(error);
+    }
   }
 
   #taken(): Waiting<T> | undefined {
     const waiting = this.#waiting;
-    this.#waiting = undefined;
+    this.#waiting = waiting?.behind;
     return waiting;
   }
 

@@ -58,8 +58,8 @@ export function rangeRequest(keys: KeyRange, options?: RangeOptions): Init<Range
 
 /** The message for a put. */
 export function putRequest(key: Key, value: Key, options: PutOptions = {}): Init<PutRequest> {
-  const { leaseId: lease = 0n, prevKv = false, ignoreValue = false, ignoreLease = false } = options;
-  return { key: rangeFields(key).key, value: keyBytes(value), lease, prevKv, ignoreValue, ignoreLease };
+  const { leaseId, ...rest } = options;
+  return { key: rangeFields(key).key, value: keyBytes(value), lease: leaseId ?? 0n, ...rest };
 }
 
 /** The message for a delete. */

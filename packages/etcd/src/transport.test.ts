@@ -226,6 +226,28 @@ describe("a deadline", () => {
     expect(server.sessionsSeen).toBe(1);
   });
 
+  it("takes down a connection that answers neither callers in a hurry nor the ping that they lead to", async () => {
+    const ends: boolean[] = [];
+    const server = net.createServer((socket) => {
+      const at = ends.push(false) - 1;
+      socket.on("error", () => undefined).on("close", () => (ends[at] = true));
+      socket.resume();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const clock = new ManualClock();
+    const client = clientOf([`http://127.0.0.1:${portOf(server)}`], clock);
+    const call = failure(client.kv.put("k", "v", { timeoutMs: 700 }));
+    await vi.waitFor(() => expect(ends).toEqual([false]), WAIT);
+    // The connection has been made here, too, and is not waited for any more.
+    await vi.waitFor(() => expect(clock.due).toEqual([700]), WAIT);
+    clock.advance(700);
+    expect(await call).toMatchObject({ code: "deadline-exceeded" });
+    expect(clock.due).toEqual([1000]);
+    clock.advance(1000);
+    await vi.waitFor(() => expect(ends).toEqual([true]), WAIT);
+    server.close();
+  });
+
   it("leaves a connection alone that brought something meanwhile", async () => {
     await using server = await FakeServer.start();
     const clock = new ManualClock();

@@ -20,7 +20,7 @@ import * as methods from "./wire/methods.ts";
 export const DEFAULT_TIMEOUT_MS = 5000;
 /** The same for a look at a member that is not in use. */
 const PROBE_TIMEOUT_MS = 2000;
-/** A connection that was silent for less is not given up: the caller may simply be in a hurry. */
+/** A connection that was silent for less is asked, but not given up: the caller may simply be in a hurry. */
 const MIN_SILENCE_MS = 1000;
 /** The same for a stream, whose owner knows better; a connection that is younger than its silence is asked first. */
 const MIN_STREAM_SILENCE_MS = 150;
@@ -185,9 +185,11 @@ export class Http2Transport implements Transport {
       });
       const scope = new CallScope(this.#clock, signal, deadline);
       scope.onEnd((error) => {
-        if (error.code === "deadline-exceeded" && this.#clock.monotonic() - startedAt >= MIN_SILENCE_MS) {
-          this.#failed(connection);
-          connection.suspect(session, session.bytesRead === bytesBefore);
+        if (error.code === "deadline-exceeded") {
+          const silent = session.bytesRead === bytesBefore;
+          const hurried = this.#clock.monotonic() - startedAt < MIN_SILENCE_MS;
+          if (!hurried) this.#failed(connection);
+          if (silent || !hurried) connection.suspect(session, silent && !hurried);
         }
         call.cancel(error);
       });

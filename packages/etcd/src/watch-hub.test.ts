@@ -209,6 +209,17 @@ describe("watches that share a stream", () => {
     expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
+  it("end with an error when their client does, which is no fault of the member", async () => {
+    const { hub, at } = setUp();
+    const one = told(hub.watch({}, new AbortController().signal));
+    await turn();
+    hub.close();
+    await turn();
+    expect(one).toEqual(["unavailable"]);
+    expect(at(0).signal?.aborted).toBe(true);
+    expect(at(0).signal?.reason).not.toBeInstanceOf(EtcdError);
+  });
+
   it("end with the stream", async () => {
     const { hub, at } = setUp();
     const one = told(hub.watch({}, new AbortController().signal));

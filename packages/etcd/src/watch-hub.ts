@@ -41,9 +41,9 @@ export class WatchHub {
     return this.#stream.watch(create, signal);
   }
 
-  /** Ends the stream. */
+  /** Ends the stream, for no fault of the member. */
   close(): void {
-    this.#stream?.end(undefined);
+    this.#stream?.close();
   }
 }
 
@@ -72,7 +72,7 @@ class Watcher implements WatchStream {
     this.#messages.push(message);
   }
 
-  end(error: EtcdError | undefined): void {
+  end(error: EtcdError): void {
     offAbort(this.#signal, this.#onAbort);
     this.#messages.end(error);
   }
@@ -139,12 +139,21 @@ class HubStream {
     return watcher;
   }
 
-  /** Ends the stream and all its watches. */
-  end(error: EtcdError | undefined): void {
+  /** Ends the stream and all its watches because of the member. */
+  end(error: EtcdError): void {
+    // The reason tells the transport what to think of the member.
+    this.#end(error, error);
+  }
+
+  /** Ends the stream and all its watches for a reason of our own. */
+  close(): void {
+    this.#end(new EtcdError("unavailable", "the client is closed, or leads to another cluster now"), undefined);
+  }
+
+  #end(error: EtcdError, reason: EtcdError | undefined): void {
     if (this.over) return;
     this.#cancelIdle();
-    // The reason tells the transport what to think of the member.
-    this.#ending.abort(error);
+    this.#ending.abort(reason);
     this.#requests.end();
     for (const watcher of this.#watchers.values()) watcher.end(error);
     this.#watchers.clear();
@@ -182,7 +191,7 @@ class HubStream {
   #armIdle(): void {
     if (this.#watchers.size > 0 || this.over) return;
     this.#cancelIdle();
-    this.#cancelIdle = this.#clock.after(IDLE_MS, () => this.end(undefined));
+    this.#cancelIdle = this.#clock.after(IDLE_MS, () => this.close());
   }
 
   async #read(answers: AsyncIterable<WatchResponse>): Promise<void> {

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
@@ -169,18 +170,20 @@ describe("an event", () => {
 
 describe("a watch with a stream of its own", () => {
   /** One whose server says that it stands, and then nothing. */
-  function setUp() {
+  function setUp(signal = new AbortController().signal) {
     const answers = new MessageQueue<WatchResponse>();
     const asked: AbortSignal[] = [];
     const stream: Transport["stream"] = (_method, signal) => {
       if (signal !== undefined) asked.push(signal);
-      signal?.addEventListener("abort", () => answers.end(new EtcdError("aborted", "aborted")));
+      const end = (): void => answers.end(new EtcdError("aborted", "aborted"));
+      signal?.addEventListener("abort", end);
+      if (signal?.aborted === true) end();
       return Promise.resolve({ message: answers } as never);
     };
     const transport = { unary: () => Promise.reject(new Error("no call was expected")), stream };
     const watch = new WatchClient(transport, new ManualClock(), false);
-    answers.push(create(WatchResponseSchema, CREATED));
-    return { watch: watch.watch("k", { signal: new AbortController().signal }), asked };
+    if (!signal.aborted) answers.push(create(WatchResponseSchema, CREATED));
+    return { watch: watch.watch("k", { signal }), signal, asked };
   }
 
   it("is left by `return`, also while a message is waited for", async () => {
@@ -200,5 +203,30 @@ describe("a watch with a stream of its own", () => {
     const given = watch.throw(reason);
     await expect(next).rejects.toBeInstanceOf(EtcdError);
     expect([(await given).done, asked[0]?.reason]).toEqual([true, reason]);
+  });
+
+  it("tells its loop why it was given up, also while that is busy with a message", async () => {
+    const reason = new EtcdError("deadline-exceeded", "silent");
+    for (const [thrown, code] of [[reason, "deadline-exceeded"] as const, ["no more", "aborted"] as const]) {
+      const { watch } = setUp();
+      const read = async (): Promise<void> => {
+        for await (const { t } of watch) if (t === "created") await watch.throw(thrown);
+      };
+      await expect(read()).rejects.toMatchObject({ code });
+    }
+  });
+
+  it("leaves nothing behind on a signal that lives on", async () => {
+    const { watch, signal } = setUp();
+    await watch.next();
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    await watch.return();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+
+  it("ends where its signal has fired before it is read", async () => {
+    const { watch, asked } = setUp(AbortSignal.abort("before"));
+    await expect(watch.next()).rejects.toMatchObject({ code: "aborted" });
+    expect(asked[0]?.reason).toBe("before");
   });
 });

@@ -1,9 +1,10 @@
-import { EtcdError } from "./errors.ts";
+import { abortedError, EtcdError } from "./errors.ts";
 import type { Event } from "./gen/kv_pb.ts";
 import type { WatchRequest } from "./gen/rpc_pb.ts";
 import { type KeyRange, rangeFields } from "./key-range.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { openStream, type Transport } from "./rpc-transport.ts";
+import { offAbort, onAbort } from "./runtime/abort.ts";
 import type { Clock } from "./runtime/clock.ts";
 import { WatchHub } from "./watch-hub.ts";
 import { canceledError, FILTERS, type WatchMessage, type WatchStream } from "./watch-message.ts";
@@ -60,9 +61,11 @@ export class WatchClient {
     const requests: Requests = new MessageQueue();
     requests.push({ requestUnion: { case: "createRequest", value: create } });
     const leaving = new AbortController();
-    const messages = this.#messages(requests, AbortSignal.any([signal, leaving.signal]));
+    const messages = this.#messages(requests, signal, leaving);
+    let given: EtcdError | undefined;
     const stream: WatchStream = {
-      next: () => messages.next(),
+      // A generator that was left between two messages says no more than that it is at its end.
+      next: () => (given === undefined ? messages.next() : Promise.reject(given)),
       // A generator that waits for a message would not hear of it.
       return: () => {
         leaving.abort();
@@ -70,6 +73,7 @@ export class WatchClient {
       },
       throw: (reason) => {
         leaving.abort(reason);
+        given ??= reason instanceof EtcdError ? reason : abortedError(leaving.signal);
         return messages.return();
       },
       requestProgress: () => requests.push({ requestUnion: { case: "progressRequest", value: {} } }),
@@ -79,10 +83,18 @@ export class WatchClient {
     return stream;
   }
 
-  async *#messages(requests: Requests, signal: AbortSignal): AsyncGenerator<WatchMessage, void, undefined> {
+  async *#messages(
+    requests: Requests,
+    signal: AbortSignal,
+    leaving: AbortController,
+  ): AsyncGenerator<WatchMessage, void, undefined> {
     let pending: Event[] = [];
+    // Not `AbortSignal.any`, of which a signal that lives on keeps something for ever.
+    const leave = (): void => leaving.abort(signal.reason);
+    onAbort(signal, leave);
+    if (signal.aborted) leave();
     try {
-      for await (const response of openStream(this.#transport, methods.watch, requests, signal)) {
+      for await (const response of openStream(this.#transport, methods.watch, requests, leaving.signal)) {
         if (response.canceled) throw canceledError(response);
         const revision = response.header?.revision ?? 0n;
         if (response.created) {
@@ -98,6 +110,7 @@ export class WatchClient {
     } catch (error) {
       throw EtcdError.from(error);
     } finally {
+      offAbort(signal, leave);
       requests.end();
     }
     throw new EtcdError("unavailable", "the server ended the watch");

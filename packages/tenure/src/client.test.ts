@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { EtcdError, type EtcdErrorCode } from "@tenure/etcd";
 import { ManualClock, seededRandom } from "@tenure/etcd/runtime";
 import { describe, expect, it } from "vitest";
@@ -109,5 +110,19 @@ describe("a client", () => {
     store.clock.after(200, () => controller.abort());
     const { error, endedAt } = await store.ready(undefined, controller.signal);
     expect([error?.code, endedAt]).toEqual(["aborted", 200]);
+  });
+
+  it("leaves nothing on the signal of a campaign or of a loop that has ended", async () => {
+    const { client, clock } = new FailingStore({ code: "permission-denied", message: "not you" });
+    const { signal } = new AbortController();
+    const listeners = (): number => getEventListeners(signal, "abort").length;
+    const election = client.election("e");
+    const leaders = election.observe({ signal });
+    const ended = Promise.allSettled([election.campaign("v", { signal }), leaders.next()]);
+    expect(listeners()).toBe(1);
+    await passTime(clock, 1000);
+    const outcomes = await ended;
+    expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    expect(listeners()).toBe(0);
   });
 });

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import type { EtcdClient } from "@tenure/etcd";
 import { valueBytes } from "./candidacy.ts";
+import { eitherSignal } from "./either-signal.ts";
 import { abortedError, isFatal, TenureError, withPermissionHelp } from "./errors.ts";
 import { DEFAULT_TTL_MS, ttlSeconds } from "./lease-timing.ts";
 import {
@@ -126,7 +127,7 @@ export class Election {
    */
   async requestTransfer(candidateKey: string, options: ReadOptions = {}): Promise<Leader> {
     const { timeoutMs = TRANSFER_TIMEOUT_MS } = options;
-    const signal = anySignal(options.signal, this.#registry.closing);
+    const { signal, release } = eitherSignal(options.signal, this.#registry.closing);
     const feed = this.#registry.feed(this.prefix);
     try {
       const where = { etcd: this.#etcd, feed, prefix: this.prefix, timeoutMs, signal };
@@ -134,6 +135,8 @@ export class Election {
       return toLeader(leader, this.#registry.isSelf(leader.leaseId));
     } catch (error) {
       throw this.#explained(error);
+    } finally {
+      release();
     }
   }
 
@@ -163,14 +166,22 @@ export class Election {
     leavesByItself: boolean,
   ): Promise<Term> {
     const bytes = valueBytes(value);
-    const signal = anySignal(callerSignal, this.#registry.closing);
+    const { signal, release } = eitherSignal(callerSignal, this.#registry.closing);
+    try {
+      return await this.#standUntilElected(bytes, leavesByItself, signal);
+    } finally {
+      release();
+    }
+  }
+
+  async #standUntilElected(value: Uint8Array, leavesByItself: boolean, signal: AbortSignal): Promise<Term> {
     if (signal.aborted) throw abortReason(signal);
     const retry = new Retry(this.#etcd.clock, this.#etcd.random, RETRY_BOUNDS);
     const reserved = this.#registry.reserve(this.prefix, this.#ttlMs, leavesByItself, signal);
     const place = reserved instanceof Promise ? await reserved : reserved;
     for (;;) {
       try {
-        return await this.#stand(bytes, place, signal);
+        return await this.#stand(value, place, signal);
       } catch (thrown) {
         const error = this.#explained(thrown);
         if (signal.aborted || isFatal(error)) {
@@ -192,7 +203,7 @@ export class Election {
     const look = (): Observed => ({
       feed: this.#registry.feed(this.prefix),
       isSelf: (leaseId) => this.#registry.isSelf(leaseId),
-      signal: anySignal(options.signal, this.#registry.closing),
+      ...eitherSignal(options.signal, this.#registry.closing),
       explained: (error) => this.#explained(error),
     });
     return observeLeaders(look, tell);

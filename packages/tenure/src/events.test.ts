@@ -132,6 +132,18 @@ describe("a view tells", () => {
     ]);
   });
 
+  it("of a watch that broke not that it is moved, when the cluster changes before there is the next one", async () => {
+    const store = await live();
+    const shown = (clusterId: bigint): void =>
+      store.lineage.answered(create(ResponseHeaderSchema, { clusterId, revision: 5n }), 0n);
+    shown(1n);
+    await store.watch.fail(new EtcdError("unavailable", "the connection was lost"));
+    taken();
+    shown(2n);
+    await passTime(store.clock, 50);
+    expect(taken()).toEqual([["watch:opened", { prefix }]]);
+  });
+
   it("of a watch that is moved for its silence", async () => {
     const store = await live();
     taken();

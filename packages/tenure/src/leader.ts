@@ -49,6 +49,8 @@ export interface Observed {
   readonly isSelf: (leaseId: bigint) => boolean;
   /** Ends the loop. */
   readonly signal: AbortSignal;
+  /** Lets go of the signal, once the loop has ended. */
+  readonly release: () => void;
   /** Says more of the store's refusal. */
   readonly explained: (error: TenureError) => TenureError;
 }
@@ -63,7 +65,7 @@ export async function* observeLeaders<T>(
   look: () => Observed,
   tell: (change: LeaderChange) => T,
 ): AsyncGenerator<T, void, undefined> {
-  const { feed, isSelf, signal, explained } = look();
+  const { feed, isSelf, signal, release, explained } = look();
   const pending: { readonly entry: ViewEntry | undefined; readonly revision: bigint }[] = [];
   let last: ViewEntry | undefined | "nothing seen" = "nothing seen";
   let refused: TenureError | undefined;
@@ -99,6 +101,7 @@ export async function* observeLeaders<T>(
     }
   } finally {
     signal.removeEventListener("abort", onAbort);
+    release();
     stopSeeing();
     stopRefused();
     close();

@@ -1,13 +1,17 @@
 import { EtcdError } from "@tenure/etcd";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { TenureError } from "./errors.ts";
 import { type LeaderChange, observeLeaders } from "./leader.ts";
 import { deleteAt, FakeElectionStore, kvOf, putAt } from "./testing/fake-election-store.ts";
 import { turn } from "./testing/turn.ts";
 import type { ViewFeed } from "./view-feed.ts";
 
-function changesOf(feed: ViewFeed, signal: AbortSignal): AsyncGenerator<LeaderChange, void, undefined> {
-  const look = { feed, isSelf: () => false, signal, explained: (error: TenureError) => error };
+function changesOf(
+  feed: ViewFeed,
+  signal: AbortSignal,
+  release: () => void = () => undefined,
+): AsyncGenerator<LeaderChange, void, undefined> {
+  const look = { feed, isSelf: () => false, signal, release, explained: (error: TenureError) => error };
   return observeLeaders(
     () => look,
     (change) => change,
@@ -134,5 +138,28 @@ describe("an observer", () => {
     expect(seen).toEqual(seen.toSorted((a, b) => Number(a - b)));
     stop.abort();
     expect((await leaders.next()).done).toBe(true);
+  });
+
+  it("lets go of its signal when the loop ends, and closes the view, whatever ends it", async () => {
+    const end = {
+      return: (leaders: ReturnType<typeof changesOf>) => leaders.return(),
+      throw: (leaders: ReturnType<typeof changesOf>) => leaders.throw(new Error("enough")),
+      abort: (leaders: ReturnType<typeof changesOf>, stop: AbortController) => {
+        stop.abort();
+        return leaders.next();
+      },
+    };
+    for (const how of ["return", "throw", "abort"] as const) {
+      const store = new FakeElectionStore();
+      const [stop, release] = [new AbortController(), vi.fn<() => void>()];
+      const leaders = changesOf(store.feed, stop.signal, release);
+      const first = leaders.next();
+      await store.watch.created(5n);
+      await store.read.answer(5n);
+      await first;
+      expect([release.mock.calls.length, store.feed.idle]).toEqual([0, false]);
+      await end[how](leaders, stop).catch(() => undefined);
+      expect([how, release.mock.calls.length, store.feed.idle]).toEqual([how, 1, true]);
+    }
   });
 });

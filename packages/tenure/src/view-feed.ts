@@ -248,6 +248,8 @@ export class ViewFeed {
         if (!closing.aborted) this.#report(error);
       } finally {
         alarm.stop();
+        // One that has ended cannot be moved.
+        if (this.#watch === watch) this.#watch = undefined;
       }
       if (!closing.aborted) await retry.pause(closing.signal);
     }

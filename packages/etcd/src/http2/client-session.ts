@@ -158,10 +158,11 @@ export class ClientSession implements Http2Session, StreamHost {
   }
 
   #start(stream: ClientStream): void {
+    const block = this.#encoder.encode(stream.fields);
     const id = this.#nextId;
     this.#nextId += 2;
     this.#streams.set(id, stream);
-    this.#output.writeHeaders(id, this.#encoder.encode(stream.fields));
+    this.#output.writeHeaders(id, block);
     stream.start(id, this.#initialWindow);
     if (this.#nextId > MAX_31_BITS) this.#takeNoMore();
   }
@@ -205,8 +206,9 @@ export class ClientSession implements Http2Session, StreamHost {
 
   #tellEnd(error: Error): void {
     this.#refuseWaiting();
-    for (const stream of Array.from(this.#streams.values())) stream.lose(error);
-    this.#events.onDestroyed();
+    // Each by itself: a listener that throws keeps nothing from the others.
+    for (const stream of this.#streams.values()) process.nextTick(() => stream.lose(error));
+    process.nextTick(() => this.#events.onDestroyed());
   }
 
   #read(chunk: Buffer): void {

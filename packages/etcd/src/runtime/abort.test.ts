@@ -36,6 +36,25 @@ describe("those who listen for an abort", () => {
     expect(listener).not.toHaveBeenCalled();
   });
 
+  it("are told whatever another one throws, which is nobody's to catch", () => {
+    const later = vi.spyOn(process, "nextTick").mockImplementation(() => undefined);
+    const controller = new AbortController();
+    const told = vi.fn<() => void>();
+    onAbort(controller.signal, () => {
+      throw new Error("of one");
+    });
+    onAbort(controller.signal, told);
+    try {
+      controller.abort();
+      expect(told).toHaveBeenCalledTimes(1);
+      expect(later).toHaveBeenCalledTimes(1);
+      expect(() => later.mock.calls[0]?.[0]()).toThrow("of one");
+    } finally {
+      later.mockRestore();
+    }
+    expect(getEventListeners(controller.signal, "abort")).toEqual([]);
+  });
+
   it("are not told when they come while others are told", () => {
     const controller = new AbortController();
     const late = vi.fn<() => void>();

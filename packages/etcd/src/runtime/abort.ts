@@ -28,9 +28,20 @@ function tellAll(this: AbortSignal): void {
   const listeners = listenersOf.get(this);
   if (listeners === undefined) return;
   // A copy: a listener may take itself or others off, and those are not called any more.
-  for (const listener of Array.from(listeners)) if (listeners.has(listener)) listener();
+  for (const listener of Array.from(listeners)) if (listeners.has(listener)) tell(listener);
   listenersOf.delete(this);
   this.removeEventListener("abort", tellAll);
+}
+
+/** What one of them throws is nobody's who hears it here, and shall not keep it from the others: as Node does it. */
+function tell(listener: () => void): void {
+  try {
+    listener();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
 }
 
 /**
