@@ -1,5 +1,4 @@
 import { readFileSync, statSync } from "node:fs";
-import { createSecureContext } from "node:tls";
 import { assertSrvOptions, parseEndpoints, type SrvOptions } from "@tenure/etcd";
 import type { AuthOptions, ConnectOptions, TlsOptions } from "tenure";
 import { CommandError, ExitCode } from "./exit-codes.ts";
@@ -203,7 +202,8 @@ function readTls(
     key: key && readPem(key, "PRIVATE KEY"),
   };
   try {
-    createSecureContext(tls);
+    // Loaded by those who have a use for it.
+    process.getBuiltinModule("node:tls").createSecureContext(tls);
   } catch (error) {
     const which = [cacert, cert, key].flatMap((each) => (each === undefined ? [] : [`${each.from} ${each.text}`]));
     const why = error instanceof Error ? error.message.replace(/^error:[0-9A-F]*:/, "") : String(error);

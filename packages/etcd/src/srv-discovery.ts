@@ -1,5 +1,4 @@
 // As a whole: what it exports by name goes on telling of the servers it began with, whatever they are set to.
-import dns from "node:dns";
 import { CallScope } from "./call-scope.ts";
 import type { Connection } from "./connection.ts";
 import type { EndpointRanking } from "./endpoint-ranking.ts";
@@ -210,6 +209,8 @@ class SrvLookup {
 
   #ask(name: string): Promise<readonly SrvRecord[]> {
     // One for each question: a resolver with a question under way takes no other servers.
+    // Loaded by those who look something up.
+    const dns = process.getBuiltinModule("node:dns");
     const resolver = new dns.promises.Resolver();
     resolver.setServers(dns.getServers());
     this.#cancel = () => resolver.cancel();

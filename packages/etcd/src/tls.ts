@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import * as net from "node:net";
-import * as tls from "node:tls";
+import type * as tls from "node:tls";
 import type { Endpoint } from "./endpoint.ts";
 import { EtcdError } from "./errors.ts";
 
@@ -54,15 +54,21 @@ export function assertTlsOptions(endpoint: Endpoint, options: TlsOptions): void 
  */
 export function connectTls({ host, port }: Endpoint, options: TlsOptions): tls.TLSSocket {
   const name = options.serverName ?? host;
-  return tls.connect({
+  const { checkServerIdentity, connect } = nodeTls();
+  return connect({
     host,
     port,
     ALPNProtocols: ["h2"],
     secureContext: secureContext(options),
     // An address is no name to ask a server for, but its certificate must carry it all the same.
     ...(net.isIP(name) === 0 && { servername: name }),
-    checkServerIdentity: (_, certificate) => tls.checkServerIdentity(name, certificate),
+    checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
   });
+}
+
+/** Loading it takes as long as a fifth of everything else, and many have no use for it. */
+function nodeTls(): typeof tls {
+  return process.getBuiltinModule("node:tls");
 }
 
 function secureContext(options: TlsOptions): tls.SecureContext {
@@ -70,7 +76,7 @@ function secureContext(options: TlsOptions): tls.SecureContext {
   const cert = pemOf("cert", options);
   const key = pemOf("key", options);
   try {
-    return tls.createSecureContext({
+    return nodeTls().createSecureContext({
       ...(ca !== undefined && { ca }),
       ...(cert !== undefined && { cert }),
       ...(key !== undefined && { key }),

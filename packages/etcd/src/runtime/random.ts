@@ -1,5 +1,3 @@
-import { randomBytes } from "node:crypto";
-
 /** Where all chance comes from. Tests and the simulation bring their own, seeded. */
 export interface Random {
   /** A number in [0, 1). */
@@ -8,11 +6,16 @@ export interface Random {
   bits(count: number): bigint;
 }
 
-/** Unpredictable: from the operating system. */
+/** Bits are unpredictable, from the operating system; fractions, which pauses are stretched by, need not be. */
 export const systemRandom: Random = {
-  fraction: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  fraction: () => Math.random(),
   bits: (count) => BigInt.asUintN(count, BigInt(`0x0${randomBytes(Math.ceil(count / 8)).toString("hex")}`)),
 };
+
+/** Node's cryptography takes milliseconds to load, and who only looks on needs none. */
+function randomBytes(count: number): Buffer {
+  return process.getBuiltinModule("node:crypto").randomBytes(count);
+}
 
 /** The same numbers for the same seed (the mulberry32 generator). For tests only: it is predictable. */
 export function seededRandom(seed: number): Random {

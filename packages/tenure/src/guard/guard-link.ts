@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Socket } from "node:net";
 import { dirname } from "node:path";
@@ -116,6 +116,8 @@ export class GuardLink implements LeaseGuard {
 
   #start(): void {
     const startedAt = systemClock.now();
+    // Loaded by those who have a guard.
+    const { spawn } = process.getBuiltinModule("node:child_process");
     // A session of its own, so that nothing that ends our group ends the guard; a folder that nobody wants to remove.
     const child = spawn(process.execPath, [...NODE_FLAGS, this.#program], {
       detached: true,
