@@ -19,6 +19,9 @@ import { MessageQueue } from "../../packages/etcd/src/message-queue.ts";
 import { type Clock, systemClock } from "../../packages/etcd/src/runtime/clock.ts";
 import { asConnect } from "../../packages/etcd/src/testing/in-memory.ts";
 import { Http2Transport } from "../../packages/etcd/src/transport.ts";
+import { keepSessions } from "./keep-sessions.ts";
+
+keepSessions();
 
 /** How a call is limited by its caller. */
 export interface Limits {
