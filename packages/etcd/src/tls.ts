@@ -66,7 +66,7 @@ export function connectTls({ host, port }: Endpoint, options: TlsOptions): tls.T
   });
 }
 
-/** Loading it takes as long as a fifth of everything else, and many have no use for it. */
+/** Loading it takes a tenth of `import "tenure"`, and many have no use for it. */
 function nodeTls(): typeof tls {
   return process.getBuiltinModule("node:tls");
 }
